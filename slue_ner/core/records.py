@@ -1,0 +1,259 @@
+"""Records on disk: JSON lines in and out, with errors that name the file and the line.
+
+The schema is a promise (docs/architecture.md): every line's first field is ``"schema": 1``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from slue_ner.core.files import atomic_path
+from slue_ner.core.labels import nearest
+from slue_ner.core.types import EntitySpan, Prediction, TokenSpan, Utterance, Word
+from slue_ner.core.validation import check_prediction, check_utterance
+
+SCHEMA = 1
+
+Json = dict[str, Any]
+Record = TypeVar("Record", Utterance, Prediction)
+
+_WORD_KEYS = ("text", "start", "end", "estimated", "score")
+_ENTITY_KEYS = ("label", "phrase", "start_char", "end_char", "words", "start", "end", "score")
+_UTTERANCE_KEYS = (
+    *("schema", "id", "split", "audio", "num_samples", "sample_rate", "speaker", "text"),
+    *("asr_text", "raw_text", "words", "phones", "entities"),
+)
+_PREDICTION_KEYS = (
+    *("schema", "id", "text", "frame_seconds", "num_frames", "entities", "words", "tokens"),
+    *("num_repairs", "error"),
+)
+
+
+def read_manifest(path: Path) -> list[Utterance]:
+    """Read and check a manifest; audio paths come back resolved against its folder.
+
+    Raises:
+        ValueError: for a malformed line or an id that occurs twice, as ``file:line: what``.
+    """
+    path = Path(path)
+    folder = path.parent
+
+    def parse(record: Json) -> Utterance:
+        utterance = utterance_from_json(record)
+        check_utterance(utterance)
+        if utterance.audio is None:
+            return utterance
+        return replace(utterance, audio=folder / utterance.audio)
+
+    return _read_records(path, parse)
+
+
+def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
+    """Write a manifest atomically, audio paths relative to its folder."""
+    folder = Path(path).parent.absolute()
+
+    def line(utterance: Utterance) -> Json:
+        audio = utterance.audio
+        if audio is not None and audio.is_absolute():
+            audio = Path(os.path.relpath(audio, folder))
+        return utterance_to_json(replace(utterance, audio=audio))
+
+    _write_records(path, (line(utterance) for utterance in utterances))
+
+
+def read_predictions(path: Path) -> list[Prediction]:
+    """Read and check a predictions file; errors as in ``read_manifest``."""
+
+    def parse(record: Json) -> Prediction:
+        prediction = prediction_from_json(record)
+        check_prediction(prediction)
+        return prediction
+
+    return _read_records(Path(path), parse)
+
+
+def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
+    """Write predictions atomically, one a line."""
+    _write_records(path, (prediction_to_json(prediction) for prediction in predictions))
+
+
+def utterance_to_json(utterance: Utterance) -> Json:
+    """One manifest line; ``None`` stays ``null`` because it means "not known"."""
+    return {
+        "schema": SCHEMA,
+        "id": utterance.id,
+        "split": utterance.split,
+        "audio": None if utterance.audio is None else utterance.audio.as_posix(),
+        "num_samples": utterance.num_samples,
+        "sample_rate": utterance.sample_rate,
+        "speaker": utterance.speaker,
+        "text": utterance.text,
+        "asr_text": utterance.asr_text,
+        "raw_text": utterance.raw_text,
+        "words": _words_to_json(utterance.words),
+        "phones": _words_to_json(utterance.phones),
+        "entities": [_entity_to_json(entity) for entity in utterance.entities],
+    }
+
+
+def utterance_from_json(record: Json) -> Utterance:
+    """The inverse of ``utterance_to_json``; optional fields may be absent."""
+    _check_keys(record, _UTTERANCE_KEYS, required=("schema", "id", "split", "text"))
+    return Utterance(
+        id=_typed(record, "id", str),
+        split=_typed(record, "split", str),
+        audio=None if record.get("audio") is None else Path(_typed(record, "audio", str)),
+        num_samples=_optional(record, "num_samples", int),
+        sample_rate=record.get("sample_rate", 16_000),
+        speaker=_optional(record, "speaker", str),
+        text=_typed(record, "text", str),
+        asr_text=_optional(record, "asr_text", str),
+        raw_text=_optional(record, "raw_text", str),
+        words=_words_from_json(record.get("words")),
+        phones=_words_from_json(record.get("phones")),
+        entities=tuple(_entity_from_json(entity) for entity in record.get("entities", [])),
+    )
+
+
+def prediction_to_json(prediction: Prediction) -> Json:
+    """One line of a predictions file."""
+    tokens = prediction.tokens
+    return {
+        "schema": SCHEMA,
+        "id": prediction.id,
+        "text": prediction.text,
+        "frame_seconds": prediction.frame_seconds,
+        "num_frames": prediction.num_frames,
+        "entities": [_entity_to_json(entity) for entity in prediction.entities],
+        "words": _words_to_json(prediction.words),
+        "tokens": None
+        if tokens is None
+        else [[t.symbol, t.first, t.last, t.score] for t in tokens],
+        "num_repairs": prediction.num_repairs,
+        "error": prediction.error,
+    }
+
+
+def prediction_from_json(record: Json) -> Prediction:
+    """The inverse of ``prediction_to_json``; optional fields may be absent."""
+    _check_keys(record, _PREDICTION_KEYS, required=("schema", "id", "text", "entities"))
+    tokens = record.get("tokens")
+    return Prediction(
+        id=_typed(record, "id", str),
+        text=_typed(record, "text", str),
+        frame_seconds=_optional(record, "frame_seconds", float),
+        num_frames=_optional(record, "num_frames", int),
+        entities=tuple(_entity_from_json(entity) for entity in record["entities"]),
+        words=_words_from_json(record.get("words")),
+        tokens=None if tokens is None else tuple(TokenSpan(*token) for token in tokens),
+        num_repairs=record.get("num_repairs", 0),
+        error=_optional(record, "error", str),
+    )
+
+
+def _read_records(path: Path, parse: Callable[[Json], Record]) -> list[Record]:
+    records: list[Record] = []
+    line_of: dict[str, int] = {}
+    for number, line in _lines(path):
+        try:
+            record = json.loads(line)
+            if not isinstance(record, dict):
+                raise ValueError(f"expected one JSON object a line, got {type(record).__name__}")
+            parsed = parse(record)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"{path}:{number}: {error}") from error
+        if parsed.id in line_of:
+            raise ValueError(
+                f"{path}:{number}: id {parsed.id!r} was already used on line {line_of[parsed.id]}; "
+                "ids must be unique"
+            )
+        line_of[parsed.id] = number
+        records.append(parsed)
+    return records
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield number, line
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 text ({error.reason})") from error
+
+
+def _write_records(path: Path, records: Iterable[Json]) -> None:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for record in records:
+            file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _check_keys(record: Json, known: tuple[str, ...], *, required: tuple[str, ...] = ()) -> None:
+    for key in record:
+        if key not in known:
+            raise ValueError(f"unknown field {key!r}; {nearest(key, known)}")
+    for key in required:
+        if key not in record:
+            raise ValueError(f"field {key!r} is missing")
+    if required and record["schema"] != SCHEMA:
+        raise ValueError(f"schema is {record['schema']!r}, this version reads {SCHEMA}")
+
+
+def _typed(record: Json, key: str, kind: type) -> Any:
+    value = record[key]
+    accepted = (int, float) if kind is float else kind
+    if isinstance(value, bool) or not isinstance(value, accepted):
+        raise ValueError(f"field {key!r} should be {kind.__name__}, got {value!r}")
+    return value
+
+
+def _optional(record: Json, key: str, kind: type) -> Any:
+    return None if record.get(key) is None else _typed(record, key, kind)
+
+
+def _words_to_json(words: tuple[Word, ...] | None) -> list[Json] | None:
+    return None if words is None else [_without_defaults(word) for word in words]
+
+
+def _without_defaults(word: Word) -> Json:
+    record: Json = {"text": word.text, "start": word.start, "end": word.end}
+    if word.estimated:
+        record["estimated"] = True
+    if word.score is not None:
+        record["score"] = word.score
+    return record
+
+
+def _words_from_json(words: list[Json] | None) -> tuple[Word, ...] | None:
+    if words is None:
+        return None
+    for word in words:
+        _check_keys(word, _WORD_KEYS)
+    return tuple(Word(**word) for word in words)
+
+
+def _entity_to_json(entity: EntitySpan) -> Json:
+    record: Json = {"label": entity.label, "phrase": entity.phrase}
+    for key in ("start_char", "end_char"):
+        if getattr(entity, key) is not None:
+            record[key] = getattr(entity, key)
+    record["words"] = None if entity.words is None else list(entity.words)
+    record |= {"start": entity.start, "end": entity.end}
+    if entity.score is not None:
+        record["score"] = entity.score
+    return record
+
+
+def _entity_from_json(record: Json) -> EntitySpan:
+    _check_keys(record, _ENTITY_KEYS)
+    if "label" not in record or "phrase" not in record:
+        raise ValueError("an entity needs the fields 'label' and 'phrase' (null when not known)")
+    words = record.get("words")
+    return EntitySpan(**{**record, "words": None if words is None else (words[0], words[1])})
