@@ -5,10 +5,11 @@ Source: slue-toolkit, as restated in the SLUE paper (arXiv:2111.10367, table of 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+
+from slue_ner.core.suggest import nearest
 
 END_SYMBOL = "]"
 """Closes an entity of any type in a tagged transcript."""
@@ -120,14 +121,6 @@ COMBINED = LabelSet(
 
 LABEL_SETS: Mapping[str, LabelSet] = MappingProxyType({"raw": RAW, "combined": COMBINED})
 ALL_LABELS = frozenset(RAW.labels) | frozenset(COMBINED.labels)
-
-
-def nearest(word: str, known: Mapping[str, object] | frozenset[str] | tuple[str, ...]) -> str:
-    """A hint for error messages: the closest known word, or the whole list."""
-    close = difflib.get_close_matches(word, sorted(known), n=1)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return "known: " + ", ".join(sorted(known))
 
 
 def check_label(label: str) -> None:

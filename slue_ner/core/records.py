@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from slue_ner.core.files import atomic_path
-from slue_ner.core.labels import nearest
+from slue_ner.core.suggest import nearest
 from slue_ner.core.types import EntitySpan, Prediction, TokenSpan, Utterance, Word
 from slue_ner.core.validation import check_prediction, check_utterance
 

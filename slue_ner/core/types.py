@@ -65,7 +65,8 @@ class EntitySpan:
             check_label(self.label)
         if (self.start is None) != (self.end is None):
             raise ValueError(
-                f"entity {self.label!r} has start={self.start} and end={self.end}; give both or neither"
+                f"entity {self.label!r} has start={self.start} and end={self.end}; "
+                "give both or neither"
             )
         if self.start is not None and self.end is not None:
             TimeSpan(self.start, self.end)

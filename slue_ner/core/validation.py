@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from slue_ner.core.time import Seconds
 from slue_ner.core.types import Prediction, Utterance, Word
 
@@ -81,7 +83,7 @@ def _check_entities(utterance: Utterance, where: str) -> None:
             _check_word_range(utterance.words, entity.words, f"{where}: {name}")
         spans.append((start, end, name))
     spans.sort()
-    for (_, end, name), (start, _, other) in zip(spans, spans[1:], strict=False):
+    for (_, end, name), (start, _, other) in pairwise(spans):
         if start < end:
             raise ValueError(f"{where}: {name} and {other} overlap at character {start}")
 
