@@ -41,7 +41,7 @@ def read_manifest(path: Path) -> list[Utterance]:
         ValueError: for a malformed line or an id that occurs twice, as ``file:line: what``.
     """
     path = Path(path)
-    folder = path.parent
+    folder = path.parent.absolute()
 
     def parse(record: Json) -> Utterance:
         utterance = utterance_from_json(record)

@@ -1,0 +1,98 @@
+"""Compose a config from ``configs/`` and overrides; with ``cli/train.py`` all that knows Hydra."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+import slue_ner
+from slue_ner.core.suggest import nearest
+
+OWN_GROUPS = ("hydra", "launcher", "experiment")
+"""Groups that steer the composition and are no part of a run's config."""
+
+
+def config_folder() -> Path:
+    """Absolute path of ``configs/``: inside an installed package, or beside it in a checkout.
+
+    Absolute, because Hydra looks up a relative one beside the console script.
+
+    Raises:
+        ValueError: when neither is there.
+    """
+    package = Path(slue_ner.__file__).resolve().parent
+    for folder in (package / "configs", package.parent / "configs"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise ValueError("the configs folder is missing from this installation; install slue-ner again")
+
+
+def compose_config(overrides: Sequence[str]) -> dict[str, Any]:
+    """The composed config as plain values.
+
+    Raises:
+        ValueError: in one sentence, naming the override that cannot be used.
+    """
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(config_folder())):
+            return plain(compose("train", overrides=list(overrides)))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ValueError(explain(error)) from error
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """Interpolations resolved, Hydra's own groups left out.
+
+    Raises:
+        ValueError: naming a value that must be given on the command line.
+    """
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise ValueError(f"{missing[0]} has no default; give it as {missing[0]}=VALUE")
+    values = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items() if key not in OWN_GROUPS}
+
+
+def explain(error: Exception) -> str:
+    """Hydra's message as one sentence, with the nearest known name where there is one."""
+    message = str(error)
+    option = re.search(r"(?:In '[^']*': )?Could not find '([\w/.-]+)/([^'/]+)'", message)
+    if option:
+        group, name = option.groups()
+        known = sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
+        return f"{group}={name} is unknown; {nearest(name, known)}" + (
+            f" (choices: {', '.join(known)})" if known else ""
+        )
+    override = re.search(r"Could not override '([^']+)'", message)
+    if override:
+        return f"override {override.group(1)!r} is unknown; {_nearest_key(override.group(1))}"
+    unmatched = re.search(r"No match in the defaults list|could not find.*'([^']+)'", message, re.I)
+    if unmatched and unmatched.group(1):
+        return f"override {unmatched.group(1)!r} is unknown; {_nearest_key(unmatched.group(1))}"
+    return " ".join(message.split())
+
+
+def _nearest_key(key: str) -> str:
+    values = compose_config([])
+    close = difflib.get_close_matches(key, _keys(values), n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(values)}"
+
+
+def _keys(values: dict[str, Any], prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for key, value in values.items():
+        keys.append(f"{prefix}{key}")
+        if isinstance(value, dict):
+            keys += _keys(value, f"{prefix}{key}.")
+    return keys

@@ -1,0 +1,62 @@
+"""The ``slue-ner`` command. Torch is imported only by the commands that need it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from slue_ner import __version__
+from slue_ner.core.suggest import nearest
+
+COMMANDS = {
+    "prepare": "turn a data set into manifests: SLUE-VoxPopuli, your own JSONL, synthetic speech",
+    "train": "train a model from a config; -m sweeps over several",
+    "predict": "find the entities in the audio of a manifest with a trained run",
+    "score": "compare predictions with a manifest: F1, label F1, WER, with intervals",
+}
+
+_HELP = """usage: slue-ner COMMAND ...
+
+Train, adapt and compare models that find named entities in speech.
+
+commands:
+{commands}
+
+Each command has its own help: slue-ner COMMAND --help
+example: slue-ner train experiment=quickstart
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit status is 0 when it succeeded.
+
+    Errors that a user can mend are one sentence on stderr and status 1 (2 for a wrong command
+    line); set ``SLUE_NER_TRACEBACK=1`` to see where they were raised.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        rows = "\n".join(f"  {name:<10}{summary}" for name, summary in COMMANDS.items())
+        print(_HELP.format(commands=rows))
+        return 0
+    if arguments[0] == "--version":
+        print(f"slue-ner {__version__}")
+        return 0
+    command, *rest = arguments
+    if command not in COMMANDS:
+        print(
+            f"slue-ner: unknown command {command!r}; {nearest(command, COMMANDS)}", file=sys.stderr
+        )
+        return 2
+    try:
+        status: int = import_module(f"slue_ner.cli.{command}").run(rest)
+        return status
+    except KeyboardInterrupt:
+        print(f"slue-ner {command}: interrupted; the same command starts again", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, ImportError) as error:
+        if os.environ.get("SLUE_NER_TRACEBACK"):
+            raise
+        print(f"slue-ner {command}: {error}", file=sys.stderr)
+        return 1

@@ -1,0 +1,73 @@
+"""``slue-ner score``: predictions against a manifest, without torch."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+_EXAMPLE = """example:
+  slue-ner score --references data/synthetic/test.jsonl --predictions predictions.jsonl --json -
+"""
+
+
+def run(arguments: list[str]) -> int:
+    """Score a predictions file; a table by default, JSON on request."""
+    options = _parser().parse_args(arguments)
+    from slue_ner.cli.console import stdout
+    from slue_ner.core.files import write_json
+    from slue_ner.core.records import read_manifest, read_predictions
+    from slue_ner.evaluation.bootstrap import BootstrapOptions
+    from slue_ner.evaluation.score import score
+    from slue_ner.evaluation.seen import training_phrases
+    from slue_ner.evaluation.table import render
+
+    seen = None if options.seen is None else training_phrases(read_manifest(options.seen))
+    result = score(
+        read_manifest(options.references),
+        read_predictions(options.predictions),
+        labels=options.labels,
+        missing_as_empty=options.missing_as_empty,
+        intervals=BootstrapOptions(resamples=options.resamples, seed=options.seed)
+        if options.resamples
+        else None,
+        seen_phrases=seen,
+    )
+    if options.json == "-":
+        json.dump(result.to_json(), sys.stdout, indent=2, ensure_ascii=False)
+        print()
+        return 0
+    if options.json is not None:
+        write_json(Path(options.json), result.to_json())
+    render(result, stdout())
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="slue-ner score",
+        description="Compare predictions with a manifest, as SLUE scores them, with intervals.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--references", type=Path, required=True, help="manifest")
+    parser.add_argument("--predictions", type=Path, required=True, help="predictions file")
+    parser.add_argument("--json", metavar="PATH", help="write the score object; - prints it alone")
+    parser.add_argument(
+        "--labels",
+        choices=("combined", "raw", "as-is"),
+        default="combined",
+        help="label set to score in (default: combined, as SLUE reports)",
+    )
+    parser.add_argument(
+        "--missing-as-empty",
+        action="store_true",
+        help="score a missing id as an utterance without entities instead of refusing",
+    )
+    parser.add_argument(
+        "--seen", type=Path, metavar="MANIFEST", help="training manifest: F1 on phrases in it apart"
+    )
+    parser.add_argument("--resamples", type=int, default=1000, help="bootstrap; 0 for none")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
+    return parser

@@ -1,0 +1,148 @@
+"""``slue-ner train``: one run, or with ``-m`` a sweep over several."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from slue_ner.core.files import write_text
+
+_HELP = """usage: slue-ner train [overrides] [-m]
+
+Train a model. Overrides choose a config of a group (adaptation=lora) or set a value
+(optim.lr=1e-4); -m runs every combination of comma-separated ones. The run folder is runs/NAME;
+the same command resumes a run that was interrupted and returns at once when it is finished.
+
+{groups}
+
+example:
+  slue-ner train experiment=quickstart seed=1
+  slue-ner train -m name=strategies adaptation=full,reinit,lora,frozen_weighted_sum seed=0,1,2
+
+--cfg prints the composed config and trains nothing.
+"""
+
+_ERROR_FILE = "error.txt"
+_SKIPPED_GROUPS = ("hydra",)
+
+
+def run(arguments: list[str]) -> int:
+    """Train; every failed job of a sweep is named at the end."""
+    if any(argument in ("-h", "--help") for argument in arguments):
+        print(_HELP.format(groups=_groups()))
+        return 0
+    multirun = [argument for argument in arguments if argument in ("-m", "--multirun")]
+    show = "--cfg" in arguments
+    overrides = [a for a in arguments if a not in (*multirun, "--cfg")]
+    unknown = [argument for argument in overrides if argument.startswith("-")]
+    if unknown:
+        raise ValueError(f"unknown option {unknown[0]!r}; overrides look like group=name or a.b=1")
+    if multirun:
+        return _sweep(overrides)
+    from slue_ner.cli.config import compose_config
+
+    values = compose_config(overrides)
+    if show:
+        import yaml
+
+        print(yaml.safe_dump(values, sort_keys=False), end="")
+        return 0
+    return _train(values, Path(values["run_dir"]))
+
+
+def _train(values: dict[str, Any], run_dir: Path) -> int:
+    from slue_ner.cli.console import stdout
+    from slue_ner.pipelines.experiment import run_experiment
+    from slue_ner.pipelines.run_folder import METRICS_FILE
+    from slue_ner.tasks.checkpoints import StopRequestedError
+
+    console = stdout()
+    try:
+        metrics = run_experiment(values, run_dir, console=console)
+    except StopRequestedError as stop:
+        print(f"slue-ner train: {stop}", file=sys.stderr)
+        return 130
+    training = metrics["run"]["training"]
+    console.print(
+        f"{training['audio_seconds_per_second']:.0f} audio-s/s, {training['seconds']:.0f} s, "
+        f"{training['peak_memory_bytes'] / 2**30:.1f} GiB; metrics in {run_dir / METRICS_FILE}",
+        highlight=False,
+    )
+    for split, scores in metrics["splits"].items():
+        console.print(f"{split}: {_summary(scores)}", highlight=False)
+    return 0
+
+
+def _summary(scores: dict[str, Any]) -> str:
+    figures = []
+    for name, path in (("F1", "ner.micro.f1"), ("label F1", "ner_label.micro.f1"), ("WER", "wer")):
+        value: Any = scores
+        for key in path.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        if value is not None:
+            low, high = scores.get("intervals", {}).get(path, (None, None))
+            around = "" if low is None else f" [{100 * low:.1f}, {100 * high:.1f}]"
+            figures.append(f"{name} {100 * value:.1f}{around}")
+    return ", ".join(figures)
+
+
+def _sweep(overrides: list[str]) -> int:
+    """Run every combination through Hydra's launcher; a failed job does not end the others."""
+    import hydra
+
+    from slue_ner.cli.config import compose_config, config_folder
+
+    swept = [override for override in overrides if "," in override]
+    fixed = compose_config([override for override in overrides if override not in swept])
+    folder = Path(fixed["run_dir"])
+    before = sys.argv
+    sys.argv = ["slue-ner train", "-m", *overrides]
+    try:
+        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="train")(
+            sweep_job
+        )()
+    finally:
+        sys.argv = before
+    failed = sorted(path.parent.name for path in folder.glob(f"*/{_ERROR_FILE}"))
+    for name in failed:
+        reason = (folder / name / _ERROR_FILE).read_text(encoding="utf-8").strip()
+        print(f"slue-ner train: {name} failed: {reason}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def sweep_job(config: Any) -> int:
+    """One job of a sweep; importable, so that submitit can find it in another process."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from slue_ner.cli.config import plain
+
+    values = plain(config)
+    run_dir = Path(values["run_dir"]) / HydraConfig.get().job.override_dirname
+    (run_dir / _ERROR_FILE).unlink(missing_ok=True)
+    try:
+        if values["trainer"]["devices"] > 1 and config.get("launcher") is not None:
+            _refuse_local_ddp(HydraConfig.get().launcher)
+        return _train({**values, "run_dir": str(run_dir)}, run_dir)
+    except Exception as error:
+        write_text(run_dir / _ERROR_FILE, f"{error}\n")
+        return 1
+
+
+def _refuse_local_ddp(launcher: Any) -> None:
+    if "submitit" not in str(launcher.get("_target_", "")):
+        raise ValueError(
+            "a local sweep runs one device a job; use launcher=slurm for trainer.devices > 1, or "
+            "start each run with torchrun"
+        )
+
+
+def _groups() -> str:
+    from slue_ner.cli.config import config_folder
+
+    rows = []
+    for folder in sorted(path for path in config_folder().iterdir() if path.is_dir()):
+        if folder.name not in _SKIPPED_GROUPS:
+            names = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+            rows.append(f"  {folder.name:<12}{names}")
+    return "\n".join(["groups:", *rows])

@@ -1,0 +1,135 @@
+"""Utterances as tensors: one batch of padded waveforms and targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from slue_ner.core.types import Utterance
+from slue_ner.data.audio import AudioError, read_audio
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch on its way to the encoder; lengths are exact and padding is zero.
+
+    Attributes:
+        ids: utterance ids, ``B`` of them.
+        waveforms: mono 16 kHz audio, ``(B, S)`` float32.
+        num_samples: real length of each waveform, ``(B,)``.
+        targets: symbol ids padded with 0, ``(B, U)``.
+        num_targets: real length of each target, ``(B,)``.
+        frame_labels: one class a frame, ``(B, T)``; ``None`` for CTC.
+        unreadable: ``(id, reason)`` of the utterances left out because their audio cannot be
+            read; the caller must count them.
+    """
+
+    ids: tuple[str, ...]
+    waveforms: Tensor
+    num_samples: Tensor
+    targets: Tensor
+    num_targets: Tensor
+    frame_labels: Tensor | None = None
+    unreadable: tuple[tuple[str, str], ...] = ()
+
+    def __len__(self) -> int:
+        """Number of utterances that could be read."""
+        return len(self.ids)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The batch with its tensors on ``device``."""
+        moved = {
+            name: value.to(device, non_blocking=True)
+            for name, value in self.__dict__.items()
+            if isinstance(value, Tensor)
+        }
+        return replace(self, **moved)
+
+    def pin_memory(self) -> Batch:
+        """The batch in page-locked memory, for faster copies to a GPU."""
+        pinned = {
+            name: value.pin_memory()
+            for name, value in self.__dict__.items()
+            if isinstance(value, Tensor)
+        }
+        return replace(self, **pinned)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One utterance as tensors; ``error`` instead of a waveform when it cannot be read."""
+
+    id: str
+    waveform: Tensor | None  # (S,)
+    target: Tensor  # (U,)
+    error: str | None = None
+
+
+class UtteranceDataset(Dataset[Example]):
+    """Utterances of a manifest; audio is read when it is asked for.
+
+    Args:
+        utterances: what to read.
+        target: the symbol ids of an utterance; ``None`` for inference.
+        min_samples: a shorter waveform gives the encoder no frame and is an error.
+    """
+
+    def __init__(
+        self,
+        utterances: Sequence[Utterance],
+        *,
+        target: Callable[[Utterance], list[int]] | None,
+        min_samples: int,
+    ) -> None:
+        self.utterances = utterances
+        self.min_samples = min_samples
+        self.targets = [
+            torch.tensor(target(u) if target is not None else [], dtype=torch.long)
+            for u in utterances
+        ]
+
+    def __len__(self) -> int:
+        """Number of utterances."""
+        return len(self.utterances)
+
+    def __getitem__(self, index: int) -> Example:
+        """Read one utterance; unreadable audio comes back as an ``error``, never raised."""
+        utterance = self.utterances[index]
+        target = self.targets[index]
+        try:
+            if utterance.audio is None:
+                raise AudioError(f"utterance {utterance.id} has no audio")
+            waveform = torch.from_numpy(read_audio(utterance.audio))
+            if len(waveform) < self.min_samples:
+                raise AudioError(
+                    f"{utterance.audio}: {len(waveform)} samples are too few for one frame, "
+                    f"which takes {self.min_samples}"
+                )
+        except AudioError as error:
+            return Example(utterance.id, None, target, str(error))
+        return Example(utterance.id, waveform, target)
+
+
+def collate(examples: Sequence[Example]) -> Batch:
+    """Pad examples into a batch; those with an error are listed, not padded in."""
+    readable = [(e, e.waveform) for e in examples if e.waveform is not None]
+    waveforms = [waveform for _, waveform in readable]
+    targets = [example.target for example, _ in readable]
+    return Batch(
+        ids=tuple(example.id for example, _ in readable),
+        waveforms=_pad(waveforms, torch.float32),  # (B, S)
+        num_samples=torch.tensor([len(waveform) for waveform in waveforms], dtype=torch.long),
+        targets=_pad(targets, torch.long),  # (B, U)
+        num_targets=torch.tensor([len(target) for target in targets], dtype=torch.long),
+        unreadable=tuple((e.id, e.error) for e in examples if e.error is not None),
+    )
+
+
+def _pad(rows: list[Tensor], dtype: torch.dtype) -> Tensor:
+    if not rows:
+        return torch.zeros(0, 0, dtype=dtype)
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)

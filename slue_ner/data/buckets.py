@@ -1,0 +1,91 @@
+"""Which utterances go into which batch: buckets of like length under a budget of audio seconds.
+
+The order is a pure function of (seed, epoch), and training reads one endless stream of epochs,
+so the number of batches already seen says everything about where a run stands. Lightning's own
+restoring of samplers replays epoch 0 when the loader has workers (Lightning #21938).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from slue_ner.core.time import Seconds
+
+
+def fill_batches(
+    order: Sequence[int], durations: Sequence[Seconds], batch_seconds: Seconds
+) -> list[list[int]]:
+    """Cut ``order`` into batches whose padded size stays within ``batch_seconds``.
+
+    Padded size is the longest utterance times the number of utterances, which is what the
+    encoder computes. An utterance longer than the budget gets a batch of its own.
+    """
+    batches: list[list[int]] = []
+    longest = 0.0
+    for index in order:
+        grown = max(longest, durations[index])
+        if batches and grown * (len(batches[-1]) + 1) <= batch_seconds:
+            batches[-1].append(index)
+            longest = grown
+        else:
+            batches.append([index])
+            longest = durations[index]
+    return batches
+
+
+@dataclass(frozen=True)
+class BucketStream:
+    """An endless stream of batches of indices, epoch after epoch, from batch ``start`` on.
+
+    Within an epoch every utterance occurs once. Utterances are sorted by length with some
+    jitter, so neighbours differ between epochs, cut into batches, and the batches shuffled.
+
+    Attributes:
+        durations: seconds of each utterance.
+        batch_seconds: budget of padded audio a batch.
+        seed: with the epoch, the only source of randomness.
+        short_first: order the first epoch by length, which helps CTC off its blank plateau
+            (SortaGrad, arXiv:1512.02595).
+        start: batches already consumed (of this rank).
+        rank, num_ranks: every rank takes each ``num_ranks``-th batch of the same stream.
+    """
+
+    durations: Sequence[Seconds]
+    batch_seconds: Seconds
+    seed: int = 0
+    short_first: bool = False
+    start: int = 0
+    rank: int = 0
+    num_ranks: int = 1
+
+    def __post_init__(self) -> None:
+        if not len(self.durations):
+            raise ValueError("there is no utterance to train on; look at the counts printed above")
+        if self.batch_seconds <= 0:
+            raise ValueError(f"data.batch_seconds must be positive, got {self.batch_seconds}")
+
+    def epoch(self, number: int) -> list[list[int]]:
+        """The batches of one epoch, in order."""
+        random = np.random.default_rng((self.seed, number))
+        durations = np.asarray(self.durations)
+        jitter = random.uniform(0.9, 1.1, len(durations))
+        order = np.argsort(durations * jitter, kind="stable")
+        batches = fill_batches(order.tolist(), durations.tolist(), self.batch_seconds)
+        if not (self.short_first and number == 0):
+            batches = [batches[i] for i in random.permutation(len(batches))]
+        return batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Batches of this rank from ``start`` on, without end."""
+        skip = self.start * self.num_ranks + self.rank
+        for number in itertools.count():
+            batches = self.epoch(number)
+            if skip >= len(batches):
+                skip -= len(batches)
+                continue
+            yield from batches[skip :: self.num_ranks]
+            skip = (skip - len(batches)) % self.num_ranks

@@ -1,0 +1,184 @@
+"""A prepared data set on disk: one manifest per split beside a ``dataset.json``."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from slue_ner.core.files import read_json, sha256, write_json
+from slue_ner.core.records import SCHEMA, write_manifest
+from slue_ner.core.time import Seconds
+from slue_ner.core.types import Utterance
+from slue_ner.core.validation import check_utterance
+
+SPLITS = ("fine-tune", "tune", "dev", "test")
+"""Trained on, tuned on, reported, reported once."""
+
+DATASET_FILE = "dataset.json"
+
+
+@dataclass(frozen=True, slots=True)
+class SplitCounts:
+    """What one split holds.
+
+    Attributes:
+        seconds: audio in all.
+        num_speakers: distinct ones; ``None`` when no speaker is known.
+        num_entities: per label, most frequent first.
+        sha256: of the manifest.
+    """
+
+    num_utterances: int
+    seconds: Seconds
+    num_speakers: int | None
+    num_entities: dict[str, int]
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedDataset:
+    """What a preparation made, and what its user should know about it."""
+
+    folder: Path
+    splits: dict[str, SplitCounts]
+    warnings: tuple[str, ...]
+
+
+def write_dataset(
+    out: Path, splits: Mapping[str, Sequence[Utterance]], *, source: Mapping[str, Any]
+) -> dict[str, SplitCounts]:
+    """Write ``<split>.jsonl`` for every split, then ``dataset.json``.
+
+    ``dataset.json`` comes last, so a folder without one is an interrupted preparation.
+
+    Args:
+        out: folder; made when absent.
+        splits: utterances by split; absolute audio paths become relative to ``out``, relative
+            ones already are.
+        source: how to make the data again: kind, revision, options.
+
+    Raises:
+        ValueError: for an utterance that is not valid or is in two splits, or a folder that
+            holds manifests of something else.
+    """
+    out = Path(out)
+    _check_splits(splits)
+    clear_dataset(out)
+    _check_leftovers(out, splits)
+    counts = {}
+    for name, utterances in splits.items():
+        path = out / f"{name}.jsonl"
+        write_manifest(path, (_relative_to(out, utterance) for utterance in utterances))
+        counts[name] = _count(path, utterances)
+    write_json(
+        out / DATASET_FILE,
+        {
+            "schema": SCHEMA,
+            "source": dict(source),
+            "splits": {name: asdict(count) for name, count in counts.items()},
+        },
+    )
+    return counts
+
+
+def clear_dataset(out: Path) -> None:
+    """Remove ``dataset.json`` and the manifests it lists, so that a preparation starts over.
+
+    Call it before the first file of a new preparation is written. Audio is left alone.
+
+    Raises:
+        ValueError: when ``dataset.json`` is not one of ours.
+    """
+    path = out / DATASET_FILE
+    if not path.exists():
+        return
+    record = read_json(path)
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA or "splits" not in record:
+        raise ValueError(f"{path} was not written by `slue-ner prepare`; choose another folder")
+    path.unlink()
+    for name in record["splits"]:
+        _check_name(name)
+        (out / f"{name}.jsonl").unlink(missing_ok=True)
+
+
+def check_unique_ids(splits: Mapping[str, Sequence[Utterance]]) -> None:
+    """Raise ``ValueError`` for an id that is used twice, within a split or across splits."""
+    split_of: dict[str, str] = {}
+    for name, utterances in splits.items():
+        for utterance in utterances:
+            if utterance.id in split_of:
+                raise ValueError(
+                    f"utterance {utterance.id}: the id is used in {split_of[utterance.id]} "
+                    f"and again in {name}; ids must be unique"
+                )
+            split_of[utterance.id] = name
+
+
+def _check_splits(splits: Mapping[str, Sequence[Utterance]]) -> None:
+    check_unique_ids(splits)
+    for name, utterances in splits.items():
+        _check_name(name)
+        if not utterances:
+            raise ValueError(f"split {name} has no utterances; leave it out")
+        for utterance in utterances:
+            check_utterance(utterance)
+            _check_word_borders(utterance)
+            if utterance.split != name:
+                raise ValueError(
+                    f"utterance {utterance.id}: says split {utterance.split!r} "
+                    f"but is listed under {name!r}"
+                )
+
+
+def _check_word_borders(utterance: Utterance) -> None:
+    """An entity that cuts a word could not be written as a tagged transcript."""
+    text = f" {utterance.text} "
+    for entity in utterance.entities:
+        assert entity.start_char is not None and entity.end_char is not None  # check_utterance
+        around = text[entity.start_char] + text[entity.end_char + 1]
+        if around != "  " or entity.phrase != (entity.phrase or "").strip():
+            raise ValueError(
+                f"utterance {utterance.id}: entity {entity.label} {entity.phrase!r} does not "
+                f"cover whole words at [{entity.start_char}, {entity.end_char})"
+            )
+
+
+def _check_name(split: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", split):
+        raise ValueError(f"split {split!r} cannot name a file; use letters, digits, '-' and '_'")
+
+
+def _check_leftovers(out: Path, splits: Mapping[str, Sequence[Utterance]]) -> None:
+    for name in SPLITS:
+        path = out / f"{name}.jsonl"
+        if name not in splits and path.exists():
+            raise ValueError(
+                f"{path} is in the way: this data set has no split {name}; "
+                "remove the file or choose another folder"
+            )
+
+
+def _relative_to(out: Path, utterance: Utterance) -> Utterance:
+    audio = utterance.audio
+    if audio is None or not audio.is_absolute():
+        return utterance
+    # ".." leaves the target of a symbolic link, so both ends must be free of links
+    folder = Path(os.path.relpath(audio.parent.resolve(), out.resolve()))
+    return replace(utterance, audio=folder / audio.name)
+
+
+def _count(path: Path, utterances: Sequence[Utterance]) -> SplitCounts:
+    speakers = {utterance.speaker for utterance in utterances} - {None}
+    labels = Counter(e.label for utterance in utterances for e in utterance.entities if e.label)
+    return SplitCounts(
+        num_utterances=len(utterances),
+        seconds=sum(utterance.duration for utterance in utterances),
+        num_speakers=len(speakers) or None,
+        num_entities=dict(sorted(labels.items(), key=lambda item: (-item[1], item[0]))),
+        sha256=sha256(path),
+    )

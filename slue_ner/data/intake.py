@@ -1,0 +1,90 @@
+"""The last steps that every preparation shares: survey the audio, hold out tune, write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from slue_ner.core.types import Utterance
+from slue_ner.data.audio import SAMPLE_RATE
+from slue_ner.data.dataset import SPLITS, PreparedDataset, check_unique_ids, write_dataset
+from slue_ner.data.splits import with_tune
+from slue_ner.data.survey import Progress, shown, survey_audio
+
+
+def finish_dataset(
+    out: Path,
+    splits: Mapping[str, Sequence[Utterance]],
+    *,
+    source: Mapping[str, Any],
+    warnings: Sequence[str] = (),
+    tune_share: float = 0.1,
+    seed: int = 0,
+    listen: bool = True,
+    progress: Progress | None = None,
+) -> PreparedDataset:
+    """Turn transcribed utterances into a prepared data set.
+
+    Args:
+        out: folder to write to.
+        splits: utterances by split with absolute audio paths; their lengths are filled in here.
+        source: kind, revision and options, kept in ``dataset.json`` with what the survey found.
+        warnings: sentences about what was left out so far.
+        tune_share: of fine-tune to hold out as tune; 0 for none.
+        seed: decides which speakers are held out.
+        listen: decode every file, not only its header (see ``survey_audio``).
+        progress: called with files done and in all.
+
+    Raises:
+        ValueError: for bad audio, or an utterance that does not fit its audio.
+    """
+    every = [utterance for utterances in splits.values() for utterance in utterances]
+    if not every:
+        raise ValueError(f"{source['kind']}: no utterances found, so there is nothing to prepare")
+    check_unique_ids(splits)
+    paths = {utterance.id: utterance.audio for utterance in every if utterance.audio is not None}
+    survey = survey_audio(paths, listen=listen, progress=progress)
+    measured = {
+        name: [
+            utterance
+            if utterance.audio is None
+            else replace(
+                utterance,
+                num_samples=survey.infos[utterance.id].num_samples,
+                sample_rate=SAMPLE_RATE,
+            )
+            for utterance in splits[name]
+        ]
+        for name in SPLITS
+        if splits.get(name)
+    }
+    finished, notes = with_tune(measured, share=tune_share, seed=seed)
+    sentences = (*warnings, *_text_warnings(measured), *survey.warnings(), *notes)
+    record = {
+        **source,
+        "options": {
+            **source.get("options", {}),
+            "tune_share": tune_share,
+            "seed": seed,
+            "listen": listen,
+        },
+        "converted": survey.num_converted,
+        "silent": list(survey.silent),
+        "warnings": list(sentences),
+    }
+    counts = write_dataset(out, finished, source=record)
+    return PreparedDataset(Path(out), counts, sentences)
+
+
+def _text_warnings(splits: Mapping[str, Sequence[Utterance]]) -> list[str]:
+    warnings = [
+        f"split {name} has no entity at all; there is nothing to find or to score in it"
+        for name, utterances in splits.items()
+        if not any(utterance.entities for utterance in utterances)
+    ]
+    empty = [u.id for utterances in splits.values() for u in utterances if not u.text]
+    return (
+        [*warnings, f"utterances with an empty transcript: {shown(empty)}"] if empty else warnings
+    )

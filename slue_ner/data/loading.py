@@ -1,0 +1,106 @@
+"""Loaders: an endless stream of training batches, and one pass in order of length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.utils.data import DataLoader
+
+from slue_ner.core.time import Seconds
+from slue_ner.core.types import Utterance
+from slue_ner.data.batch import Batch, UtteranceDataset, collate
+from slue_ner.data.buckets import BucketStream, fill_batches
+
+
+@dataclass(kw_only=True)
+class DataOptions:
+    """Which manifests, and how they become batches.
+
+    Attributes:
+        root: folder with the manifests that ``slue-ner prepare`` wrote.
+        train, tune: names of the splits to train on and to choose checkpoints on.
+        evaluate: splits that are predicted and scored when training is over.
+        batch_seconds: padded seconds of audio a batch, a device.
+        max_seconds: longer utterances are left out of training, counted; ``None`` keeps all.
+        num_workers: loader processes; 0 reads in the training process.
+        short_first: order the first epoch by length.
+    """
+
+    root: str
+    train: str
+    tune: str
+    evaluate: list[str]
+    batch_seconds: Seconds
+    max_seconds: Seconds | None
+    num_workers: int
+    short_first: bool
+
+    def __post_init__(self) -> None:
+        if self.tune == "test":
+            raise ValueError(
+                "data.tune=test would choose checkpoints on the test set; tune on 'tune' (or on "
+                "'dev' to reproduce published figures) and report test"
+            )
+        if self.batch_seconds <= 0:
+            raise ValueError(f"data.batch_seconds must be positive, got {self.batch_seconds}")
+
+
+def training_loader(
+    utterances: Sequence[Utterance],
+    *,
+    options: DataOptions,
+    target: Callable[[Utterance], list[int]],
+    min_samples: int,
+    seed: int,
+    start: int = 0,
+    rank: int = 0,
+    num_ranks: int = 1,
+) -> DataLoader[Batch]:
+    """Batches without end, from batch number ``start`` of this rank on."""
+    dataset = UtteranceDataset(utterances, target=target, min_samples=min_samples)
+    stream = BucketStream(
+        durations=[utterance.duration for utterance in utterances],
+        batch_seconds=options.batch_seconds,
+        seed=seed,
+        short_first=options.short_first,
+        start=start,
+        rank=rank,
+        num_ranks=num_ranks,
+    )
+    return _loader(dataset, stream, options.num_workers)
+
+
+def evaluation_loader(
+    utterances: Sequence[Utterance],
+    *,
+    batch_seconds: Seconds,
+    num_workers: int = 0,
+    target: Callable[[Utterance], list[int]] | None = None,
+    min_samples: int,
+    rank: int = 0,
+    num_ranks: int = 1,
+) -> DataLoader[Batch]:
+    """Every utterance once, longest first, so that memory runs out at once or never."""
+    dataset = UtteranceDataset(utterances, target=target, min_samples=min_samples)
+    durations = [utterance.duration for utterance in utterances]
+    order = sorted(range(len(durations)), key=lambda index: -durations[index])
+    batches = fill_batches(order, durations, batch_seconds)[rank::num_ranks]
+    return _loader(dataset, batches, num_workers)
+
+
+def _loader(
+    dataset: UtteranceDataset, batches: BucketStream | list[list[int]], num_workers: int
+) -> DataLoader[Batch]:
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,  # type: ignore[arg-type]
+        collate_fn=collate,
+        num_workers=num_workers,
+        pin_memory=torch.cuda.is_available(),
+        prefetch_factor=4 if num_workers else None,
+        # a forked child of a process that runs OpenMP threads can hang
+        multiprocessing_context="spawn" if num_workers else None,
+        persistent_workers=False,
+    )

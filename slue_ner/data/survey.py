@@ -1,0 +1,104 @@
+"""One look at every audio file of a data set before anything is trained on it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from slue_ner.data.audio import AudioError, AudioInfo, is_silent, probe, read_audio
+
+Progress = Callable[[int, int], None]
+"""Called with ``(done, total)``."""
+
+_NUM_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the audio of a data set is like.
+
+    Attributes:
+        infos: header facts by utterance id.
+        silent: ids whose audio never rises above -80 dBFS; empty when nobody listened.
+    """
+
+    infos: dict[str, AudioInfo]
+    silent: tuple[str, ...]
+
+    @property
+    def num_converted(self) -> int:
+        """Files that reading has to resample or whose channels it has to average."""
+        return sum(info.converted for info in self.infos.values())
+
+    def warnings(self) -> list[str]:
+        """Sentences for the user; none when every file is as it should be."""
+        sentences = []
+        if self.num_converted:
+            rates = sorted({info.sample_rate for info in self.infos.values() if info.converted})
+            sentences.append(
+                f"{self.num_converted} of {len(self.infos)} audio files are not 16 kHz mono and "
+                f"are converted each time they are read (rates: {', '.join(map(str, rates))} Hz)"
+            )
+        if self.silent:
+            sentences.append(
+                f"{len(self.silent)} of {len(self.infos)} audio files are silent (below -80 dBFS "
+                f"throughout): {shown(self.silent)}"
+            )
+        return sentences
+
+
+def survey_audio(
+    paths: Mapping[str, Path], *, listen: bool = True, progress: Progress | None = None
+) -> Survey:
+    """Check the audio file of every utterance.
+
+    Args:
+        paths: file by utterance id.
+        listen: decode the files too. Headers alone do not show NaN samples, silence, nor a
+            truncated flac or mp3.
+        progress: called after each file.
+
+    Raises:
+        AudioError: naming the number of bad files and the first few.
+    """
+    infos: dict[str, AudioInfo] = {}
+    silent: list[str] = []
+    errors: list[str] = []
+
+    def look(path: Path) -> tuple[AudioInfo, bool] | AudioError:
+        try:
+            return probe(path), listen and is_silent(read_audio(path))
+        except AudioError as error:
+            return error
+
+    # decoding leaves the interpreter, so threads help; a dozen would only fight over the disk
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        results = pool.map(look, paths.values())
+        for done, (id_, result) in enumerate(zip(paths, results, strict=True), start=1):
+            if isinstance(result, AudioError):
+                errors.append(f"utterance {id_}: {result}")
+            else:
+                infos[id_] = result[0]
+                if result[1]:
+                    silent.append(id_)
+            if progress is not None:
+                progress(done, len(paths))
+    if len(errors) == 1:
+        raise AudioError(errors[0])
+    if errors:
+        more = "" if len(errors) <= _NUM_SHOWN else f"\n  and {len(errors) - _NUM_SHOWN} more"
+        raise AudioError(
+            f"{len(errors)} of {len(paths)} audio files cannot be used:\n  "
+            + "\n  ".join(errors[:_NUM_SHOWN])
+            + more
+        )
+    return Survey(infos, tuple(silent))
+
+
+def shown(ids: tuple[str, ...] | list[str]) -> str:
+    """The first few ids, and how many more there are."""
+    more = f" and {len(ids) - _NUM_SHOWN} more" if len(ids) > _NUM_SHOWN else ""
+    return ", ".join(ids[:_NUM_SHOWN]) + more

@@ -1,0 +1,86 @@
+"""References and predictions brought together by id: nothing is skipped."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from slue_ner.core.types import Prediction, Utterance
+
+NUM_NAMED = 3
+"""How many ids an error message spells out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Every reference with its prediction, in the order of the references.
+
+    Attributes:
+        num_missing: references without a prediction, scored as if nothing had been predicted.
+        num_errors: predictions that failed, scored the same way.
+        num_repairs: malformed tags repaired over all predictions.
+    """
+
+    pairs: tuple[tuple[Utterance, Prediction], ...]
+    num_missing: int
+    num_errors: int
+    num_repairs: int
+
+
+def join(
+    references: Sequence[Utterance],
+    predictions: Sequence[Prediction],
+    *,
+    missing_as_empty: bool = False,
+) -> Joined:
+    """Give each reference its prediction.
+
+    A prediction that carries an error loses whatever text and entities it has.
+
+    Raises:
+        ValueError: naming ids that occur twice, that have no reference or, unless
+            ``missing_as_empty``, no prediction.
+    """
+    by_id = {prediction.id: prediction for prediction in predictions}
+    known = {reference.id for reference in references}
+    for name, records in (("references", references), ("predictions", predictions)):
+        repeated = [id for id, times in Counter(r.id for r in records).items() if times > 1]
+        _refuse(repeated, f"occur more than once in the {name}; each utterance is scored once")
+    _refuse(
+        [id for id in by_id if id not in known],
+        "have a prediction but no reference; score against the manifest that was predicted",
+    )
+    missing = [reference.id for reference in references if reference.id not in by_id]
+    if not missing_as_empty:
+        _refuse(
+            missing,
+            "have a reference but no prediction; predict them, or count them as missed with "
+            "missing_as_empty (--missing-as-empty)",
+        )
+    pairs = tuple(
+        (reference, _scorable(by_id.get(reference.id), reference.id)) for reference in references
+    )
+    return Joined(
+        pairs=pairs,
+        num_missing=len(missing),
+        num_errors=sum(prediction.error is not None for prediction in predictions),
+        num_repairs=sum(prediction.num_repairs for prediction in predictions),
+    )
+
+
+def listed(ids: Sequence[str]) -> str:
+    """The first few ids and how many more there are."""
+    more = len(ids) - NUM_NAMED
+    return ", ".join(ids[:NUM_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _refuse(ids: Sequence[str], what: str) -> None:
+    if ids:
+        raise ValueError(f"{len(ids)} ids ({listed(ids)}) {what}")
+
+
+def _scorable(prediction: Prediction | None, id: str) -> Prediction:
+    if prediction is None or prediction.error is not None:
+        return Prediction(id=id, text="")
+    return prediction

@@ -1,0 +1,138 @@
+"""The score of a system: everything that references and predictions alone can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from slue_ner.core.records import SCHEMA
+from slue_ner.core.types import Prediction, Utterance
+from slue_ner.evaluation.bootstrap import BootstrapOptions, clusters
+from slue_ner.evaluation.counts import Counts
+from slue_ner.evaluation.intervals import Intervals, make_intervals
+from slue_ner.evaluation.joining import join, listed
+from slue_ner.evaluation.ner import EntityScore
+from slue_ner.evaluation.relabel import LabelChoice, check_choice
+from slue_ner.evaluation.statistics import Statistics, measure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """The score object (docs/architecture.md, "Records on disk"); rates are fractions.
+
+    Attributes:
+        labels: which label set the ``ner`` figures speak of.
+        num_missing: references without a prediction, scored as missed.
+        num_errors: predictions that failed, scored as missed.
+        num_repairs: malformed tags that readers of tagged strings repaired.
+        num_speakers: ``None`` when the speaker of an utterance is not known.
+        error_rates: ``wer``, ``cer`` and ``wer_asr``, those that could be computed.
+        entities: ``ner`` and ``ner_label``, with macro and per-label figures.
+        counts: ``ner_position``, ``ner_tolerant`` and, where training phrases were given,
+            ``ner_seen`` and ``ner_unseen``; over all labels.
+        intervals: see ``Intervals`` for what they do not show.
+        not_computed: why a figure is absent, by path.
+    """
+
+    labels: LabelChoice
+    num_utterances: int
+    num_missing: int
+    num_errors: int
+    num_repairs: int
+    num_speakers: int | None
+    error_rates: Mapping[str, float]
+    entities: Mapping[str, EntityScore]
+    counts: Mapping[str, Counts]
+    intervals: Intervals
+    not_computed: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The score object as JSON; what could not be computed is absent, and NaN never occurs."""
+        method, speakers = self.intervals.method, self.num_speakers
+        bounds = {path: list(interval) for path, interval in self.intervals.bounds.items()}
+        return {
+            "schema": SCHEMA,
+            "labels": self.labels,
+            "num_utterances": self.num_utterances,
+            "num_missing": self.num_missing,
+            "num_errors": self.num_errors,
+            "num_repairs": self.num_repairs,
+            **({} if speakers is None else {"num_speakers": speakers}),
+            **self.error_rates,
+            **{name: entities.to_json() for name, entities in self.entities.items()},
+            **{name: {"micro": counts.to_json()} for name, counts in self.counts.items()},
+            **({} if method is None else {"intervals": bounds}),
+            **({} if method is None else {"interval_method": method.to_json()}),
+            "not_computed": dict(self.not_computed),
+        }
+
+
+def score(
+    references: Sequence[Utterance],
+    predictions: Sequence[Prediction],
+    *,
+    labels: LabelChoice = "combined",
+    missing_as_empty: bool = False,
+    intervals: BootstrapOptions | None = None,
+    seen_phrases: Collection[str] | None = None,
+) -> Score:
+    """Score predictions against a manifest.
+
+    Args:
+        references: what was said; nothing in them is normalised.
+        predictions: one for each reference, joined by id, in any order.
+        labels: acts on every ``ner`` figure; ``combined`` is what SLUE reports.
+        missing_as_empty: score a reference without prediction as missed.
+        intervals: how to make them; ``None`` for none.
+        seen_phrases: entity phrases of the training manifest, for ``ner_seen`` and
+            ``ner_unseen``; ``None`` leaves the two out.
+
+    Raises:
+        ValueError: for ids that do not join, labels that do not fit the choice and word ranges
+            that are not there, naming the utterance.
+    """
+    check_choice(labels)
+    joined = join(references, predictions, missing_as_empty=missing_as_empty)
+    phrases = None if seen_phrases is None else frozenset(seen_phrases)
+    statistics = measure(joined.pairs, labels=labels, seen_phrases=phrases)
+    made = Intervals()
+    if intervals is not None:
+        made = make_intervals(statistics, clusters=clusters(references), options=intervals)
+    speakers = {reference.speaker for reference in references}
+    return Score(
+        labels=labels,
+        num_utterances=len(references),
+        num_missing=joined.num_missing,
+        num_errors=joined.num_errors,
+        num_repairs=joined.num_repairs,
+        num_speakers=None if None in speakers else len(speakers),
+        error_rates=statistics.error_rates(),
+        entities=statistics.entities,
+        counts={
+            name: statistics.total(name)
+            for name in statistics.counts
+            if name not in statistics.entities
+        },
+        intervals=made,
+        not_computed={**_absent(references, statistics), **made.not_computed},
+    )
+
+
+def _absent(references: Sequence[Utterance], statistics: Statistics) -> dict[str, str]:
+    """Why a figure that every score should have is not there, by path."""
+    reasons: dict[str, str] = {}
+    for path, edits in statistics.edits.items():
+        if not edits[:, 1].any():
+            reasons[path] = "the references have no words"
+    untold = {
+        "wer_asr": ("asr_text", [r.id for r in references if r.asr_text is None]),
+        "num_speakers": ("speaker", [r.id for r in references if r.speaker is None]),
+    }
+    for path, (field, ids) in untold.items():
+        if ids:
+            reasons[path] = f"{len(ids)} references have no {field}: {listed(ids)}"
+    for name, entities in statistics.entities.items():
+        if entities.macro is None:
+            reasons[f"{name}.macro"] = "no label occurs in references or predictions"
+    return reasons

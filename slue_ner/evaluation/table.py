@@ -1,0 +1,77 @@
+"""A score as rows for the terminal; the one file of scoring that needs rich."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from slue_ner.evaluation.counts import Counts
+from slue_ner.evaluation.score import Score
+
+
+def render(score: Score, console: Console) -> None:
+    """Print a score in percent with one decimal; plain text where there is no terminal.
+
+    Each row has the rate, its interval where there is one, and for entities the counts it comes
+    from. Below the rows stand how the figures were made and what could not be computed.
+    """
+    table = Table(box=box.SIMPLE)
+    table.add_column("metric", no_wrap=True)
+    for title in ("%", "interval", "right", "predicted", "gold"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, rate in score.error_rates.items():
+        table.add_row(name, _percent(rate), _interval(score, name))
+    for name, entities in score.entities.items():
+        _add_counts(table, score, name, entities.micro)
+        macro = entities.macro
+        if macro is not None:
+            table.add_row("  macro f1", _percent(macro["f1"]))
+        for label, counts in entities.per_label.items():
+            table.add_row(f"  {label} f1", _percent(counts.f1), "", *_cells(counts))
+    for name, counts in score.counts.items():
+        _add_counts(table, score, name, counts)
+    console.print(table)
+    for line in _footer(score):
+        console.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def _add_counts(table: Table, score: Score, name: str, counts: Counts) -> None:
+    path = f"{name}.micro.f1"
+    table.add_row(f"{name} f1", _percent(counts.f1), _interval(score, path), *_cells(counts))
+    if name == "ner":
+        for kind, rate in (("precision", counts.precision), ("recall", counts.recall)):
+            table.add_row(f"  {kind}", _percent(rate), _interval(score, f"{name}.micro.{kind}"))
+
+
+def _cells(counts: Counts) -> tuple[str, str, str]:
+    return str(counts.tp), str(counts.pred), str(counts.gold)
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.1f}"
+
+
+def _interval(score: Score, path: str) -> str:
+    bounds = score.intervals.bounds.get(path)
+    return "" if bounds is None else f"{_percent(bounds[0])} to {_percent(bounds[1])}"
+
+
+def _footer(score: Score) -> list[str]:
+    facts = [f"{score.num_utterances} utterances", f"labels: {score.labels}"]
+    if score.num_speakers is not None:
+        facts.insert(1, f"{score.num_speakers} speakers")
+    counted = {
+        "missing": score.num_missing,
+        "failed": score.num_errors,
+        "repaired tags": score.num_repairs,
+    }
+    lines = ["; ".join(facts + [f"{what}: {count}" for what, count in counted.items() if count])]
+    method = score.intervals.method
+    if method is not None:
+        lines.append(
+            f"intervals: {100 * method.level:g} % percentile bootstrap by {method.unit}, "
+            f"{method.resamples} resamples, seed {method.seed}"
+        )
+    return lines + [f"not computed: {path}: {why}" for path, why in score.not_computed.items()]

@@ -1,0 +1,187 @@
+"""Encoders from options: a checkpoint on disk or on the hub, or random weights from a config."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from torch import nn
+from transformers import CONFIG_MAPPING, MODEL_MAPPING
+
+from slue_ner.models.checkpoints import load_model, read_config, read_preprocessor
+from slue_ner.models.convolutions import mask_group_norms
+from slue_ner.models.encoder import SpeechEncoder
+from slue_ner.models.families import Family, family
+from slue_ner.models.filterbank import SAMPLE_RATE, FilterBank
+from slue_ner.models.masking import SpecAugment
+from slue_ner.models.options import EncoderOptions, build_config
+from slue_ner.models.wavlm import replace_attention
+
+
+def build_encoder(options: EncoderOptions) -> SpeechEncoder:
+    """Build an encoder; its weights come from ``options.source`` or from torch's generator.
+
+    Raises:
+        ValueError: for an unknown family or config key, a checkpoint that cannot be had or lacks
+            encoder weights, or an option out of range.
+    """
+    if options.source is None:
+        if options.family is None:
+            raise ValueError(
+                "an encoder needs a source (a folder or a hub id) or a family to build with "
+                "random weights, got neither"
+            )
+        raw: dict[str, Any] = {}
+        preprocessor: dict[str, Any] = {}
+        found = family(options.family)
+    else:
+        raw = read_config(options.source, revision=options.revision)
+        preprocessor = read_preprocessor(options.source, revision=options.revision)
+        found = _family_of(raw, options)
+    config = build_config(found, checkpoint=raw, options=options)
+    if options.source is None:
+        model = _random_model(config, found)
+    else:
+        model = load_model(
+            options.source,
+            config=config,
+            revision=options.revision,
+            attention=_attention_name(found),
+        )
+    return _assemble(model, found=found, preprocessor=preprocessor, options=options)
+
+
+def encoder_from_blueprint(blueprint: Mapping[str, Any]) -> SpeechEncoder:
+    """The same structure with random weights, needing neither hub nor original checkpoint.
+
+    Apply the same adaptation again, then ``load_state_dict`` restores a trained encoder.
+    """
+    options = EncoderOptions(**blueprint["options"])
+    found = family(blueprint["family"])
+    config = CONFIG_MAPPING[found.name].from_dict(dict(blueprint["config"]))
+    model = _random_model(config, found)
+    return _assemble(
+        model, found=found, preprocessor=dict(blueprint["preprocessor"]), options=options
+    )
+
+
+def fresh_blocks(encoder: SpeechEncoder, *, num_layers: int) -> list[nn.Module]:
+    """Newly initialised copies of the encoder's last ``num_layers`` blocks, lowest first.
+
+    transformers 5 marks loaded tensors and skips them in ``_init_weights``, so re-initialising
+    in place does nothing; these come from a model built anew from the config.
+    """
+    # WavLM's first block alone owns the position bias: build one block more unless all are asked
+    depth = min(num_layers + 1, encoder.num_layers)
+    config = type(encoder.config).from_dict(
+        {**encoder.config.to_dict(), "num_hidden_layers": depth}
+    )
+    model = _random_model(config, encoder.family)
+    _adopt_attention(model, encoder.family, stock=bool(encoder.blueprint.get("stock_attention")))
+    return list(model.encoder.layers[depth - num_layers :])
+
+
+def _family_of(raw: Mapping[str, Any], options: EncoderOptions) -> Family:
+    name = raw.get("model_type", "")
+    if options.family is not None and options.family != name:
+        family(options.family)
+        raise ValueError(
+            f"{options.source} is a {name!r} model but family={options.family!r} was asked for; "
+            "leave family out"
+        )
+    return family(name)
+
+
+def _attention_name(found: Family) -> str:
+    return "eager" if found.attention == "own" else found.attention
+
+
+def _random_model(config: Any, found: Family) -> Any:
+    config._attn_implementation = _attention_name(found)
+    return MODEL_MAPPING[type(config)](config)
+
+
+def _adopt_attention(model: Any, found: Family, *, stock: bool) -> None:
+    if found.attention == "own" and not stock:
+        replace_attention(model.encoder.layers)
+
+
+def _assemble(
+    model: Any,
+    *,
+    found: Family,
+    preprocessor: dict[str, Any],
+    options: EncoderOptions,
+) -> SpeechEncoder:
+    config = model.config
+    blueprint = {
+        "family": found.name,
+        "config": json.loads(config.to_json_string(use_diff=False)),
+        "preprocessor": preprocessor,
+        "options": asdict(options),
+        "stock_attention": options.stock_attention,
+    }
+    _adopt_attention(model, found, stock=options.stock_attention)
+    if not found.reads_log_mel and not options.stock_group_norm:
+        mask_group_norms(model.feature_extractor.conv_layers)
+    return SpeechEncoder(
+        model,
+        family=found,
+        filter_bank=_filter_bank(config, preprocessor) if found.reads_log_mel else None,
+        spec_augment=_spec_augment(config),
+        normalize_waveform=_normalizes(config, found, preprocessor, options),
+        layerdrop=options.layerdrop,
+        gradient_checkpointing=options.gradient_checkpointing,
+        blueprint=blueprint,
+    )
+
+
+def _filter_bank(config: Any, preprocessor: Mapping[str, Any]) -> FilterBank:
+    width = config.feature_projection_input_dim
+    num_mel_bins = preprocessor.get("num_mel_bins", 80)
+    stride = preprocessor.get("stride", max(1, width // num_mel_bins))
+    if num_mel_bins * stride != width:
+        raise ValueError(
+            f"feature_projection_input_dim={width} must be num_mel_bins * stride, got "
+            f"{num_mel_bins} * {stride}; change one of them"
+        )
+    return FilterBank(num_mel_bins=num_mel_bins, stride=stride)
+
+
+def _spec_augment(config: Any) -> SpecAugment:
+    # stock models read these three the same way: not every family's config has them
+    asked = getattr(config, "apply_spec_augment", True)
+    return SpecAugment(
+        time_prob=config.mask_time_prob if asked else 0.0,
+        time_length=config.mask_time_length,
+        feature_prob=config.mask_feature_prob if asked else 0.0,
+        feature_length=config.mask_feature_length,
+        num_features=config.hidden_size,
+        min_time_spans=getattr(config, "mask_time_min_masks", 2),
+        min_feature_spans=getattr(config, "mask_feature_min_masks", 0),
+    )
+
+
+def _normalizes(
+    config: Any, found: Family, preprocessor: Mapping[str, Any], options: EncoderOptions
+) -> bool:
+    rate = preprocessor.get("sampling_rate", SAMPLE_RATE)
+    if rate != SAMPLE_RATE:
+        raise ValueError(
+            f"{options.source} reads audio at {rate} Hz but only {SAMPLE_RATE} Hz is supported"
+        )
+    if found.reads_log_mel:
+        if options.normalize_waveform:
+            raise ValueError(
+                f"{found.name} normalises its log-mel features, not the waveform; "
+                "leave normalize_waveform out"
+            )
+        return False
+    if options.normalize_waveform is not None:
+        return options.normalize_waveform
+    # without a preprocessor config: large-style models were trained on normalised waveforms,
+    # base-style ones (group norm in the first convolution) on plain ones
+    large_style = getattr(config, "feat_extract_norm", "layer") == "layer"  # data2vec has no other
+    return bool(preprocessor.get("do_normalize", large_style))

@@ -1,0 +1,134 @@
+"""Checkpoints in transformers' format, read from a folder or the hub and checked.
+
+Nothing read here can run code: model classes come from the family table, remote code is never
+trusted, and weights are safetensors or are unpickled with ``weights_only``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import MODEL_MAPPING
+from transformers.utils import logging as transformers_logging
+from transformers.utils.hub import cached_file
+
+from slue_ner.core.files import read_json
+
+CONFIG_FILE = "config.json"
+PREPROCESSOR_FILE = "preprocessor_config.json"
+_SAFE_FILES = ("model.safetensors", "model.safetensors.index.json")
+_MAY_BE_NEW = frozenset({"masked_spec_embed"})  # only training with SpecAugment uses it
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+def read_config(source: str, *, revision: str | None = None) -> dict[str, Any]:
+    """The checkpoint's config.json.
+
+    Raises:
+        ValueError: if there is no such folder, no such file, or no network for a hub id.
+    """
+    path = _locate(source, CONFIG_FILE, revision=revision)
+    if path is None:
+        raise ValueError(
+            f"{source} has no {CONFIG_FILE}; give a folder written by save_pretrained or a hub id"
+        )
+    return dict(read_json(path))
+
+
+def read_preprocessor(source: str, *, revision: str | None = None) -> dict[str, Any]:
+    """The checkpoint's preprocessor_config.json; empty when it has none."""
+    path = _locate(source, PREPROCESSOR_FILE, revision=revision)
+    return {} if path is None else dict(read_json(path))
+
+
+def load_model(source: str, *, config: Any, attention: str, revision: str | None = None) -> Any:
+    """The bare encoder with a checkpoint's weights, in float32.
+
+    Heads of the checkpoint (CTC, pre-training) are left out and weight-norm renames are followed.
+
+    Args:
+        source: local folder or hub id.
+        config: a transformers config whose class selects the model class.
+        attention: transformers' ``attn_implementation``.
+        revision: branch, tag or commit of a hub id.
+
+    Raises:
+        ValueError: if weights cannot be found, do not fit ``config``, or lack a part of the
+            encoder.
+    """
+    safe = any(_locate(source, name, revision=revision) is not None for name in _SAFE_FILES)
+    model_class = MODEL_MAPPING[type(config)]
+    try:
+        with _quiet():
+            model, info = model_class.from_pretrained(
+                source,
+                config=config,
+                revision=revision or "main",
+                attn_implementation=attention,
+                dtype=torch.float32,
+                use_safetensors=safe,
+                weights_only=True,
+                output_loading_info=True,
+            )
+    except OSError as error:
+        raise ValueError(
+            f"{source} has no weights that can be read ({_first_line(error)}); give a folder with "
+            f"model.safetensors, or download it again with `hf download {source}`"
+        ) from error
+    except RuntimeError as error:
+        raise ValueError(
+            f"the weights of {source} do not fit its config ({_first_line(error)}); check overrides"
+        ) from error
+    missing = sorted(set(info["missing_keys"]) - _MAY_BE_NEW)
+    if missing:
+        raise ValueError(
+            f"{source} lacks {len(missing)} of the encoder's weights, first {missing[0]}; "
+            "it is incomplete, or its config.json or overrides describe another model"
+        )
+    return model
+
+
+def _locate(source: str, name: str, *, revision: str | None) -> Path | None:
+    """Path of one file of a checkpoint; ``None`` when the checkpoint exists without it."""
+    folder = Path(source)
+    if folder.is_dir():
+        return folder / name if (folder / name).is_file() else None
+    if not _HUB_ID.fullmatch(source):
+        raise ValueError(f"{source} is neither a folder nor a hub id (owner/name)")
+    try:
+        found = cached_file(
+            source,
+            name,
+            revision=revision,
+            _raise_exceptions_for_missing_entries=False,
+        )
+    except OSError as error:
+        raise ValueError(
+            f"cannot get {name} of {source}; download it where there is a network with "
+            f"`hf download {source}`, or give a local folder"
+        ) from error
+    return None if found is None else Path(found)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' own load report and progress bar: this module checks and speaks."""
+    verbosity = transformers_logging.get_verbosity()
+    had_bar = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if had_bar:
+            transformers_logging.enable_progress_bar()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".")

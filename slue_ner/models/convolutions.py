@@ -1,0 +1,68 @@
+"""The waveform front end: convolutions whose real frames never see padding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from slue_ner.core.time import FrameGrid
+from slue_ner.models.frames import valid_positions
+from slue_ner.models.group_norm import MaskedGroupNorm
+
+
+def normalize_waveforms(waveforms: Tensor, num_samples: Tensor) -> Tensor:
+    """Zero mean and unit variance over each utterance's own samples, zeros beyond its end.
+
+    Source: transformers' Wav2Vec2FeatureExtractor with ``do_normalize``.
+
+    Args:
+        waveforms: ``(B, S)``.
+        num_samples: ``(B,)``.
+    """
+    padding = ~valid_positions(num_samples, waveforms.shape[1])
+    count = num_samples[:, None]
+    mean = waveforms.masked_fill(padding, 0.0).sum(1, keepdim=True) / count
+    centered = (waveforms - mean).masked_fill(padding, 0.0)
+    variance = centered.square().sum(1, keepdim=True) / count
+    return centered * (variance + 1e-7).rsqrt()
+
+
+def convolution_grid(config: Any) -> FrameGrid:
+    """The frame grid of a config's stack of waveform convolutions."""
+    return FrameGrid.from_convolutions(config.conv_kernel, config.conv_stride)
+
+
+def convolve(layers: Any, waveforms: Tensor, num_samples: Tensor, *, padded: bool) -> Tensor:
+    """Run the waveform convolutions.
+
+    They use no padding of their own, so a frame inside an utterance never sees samples beyond
+    it; only a normalisation over time could, hence ``MaskedGroupNorm``.
+
+    Args:
+        layers: transformers' ``feature_extractor.conv_layers``.
+        waveforms: ``(B, S)``.
+        num_samples: ``(B,)``.
+        padded: whether any row is shorter than ``S``.
+
+    Returns:
+        ``(B, T, C)``.
+    """
+    values = waveforms[:, None]  # (B, 1, S)
+    for layer in layers:
+        norm = getattr(layer, "layer_norm", None)
+        if isinstance(norm, MaskedGroupNorm):  # the first layer of base-style encoders
+            [kernel], [stride] = layer.conv.kernel_size, layer.conv.stride
+            num_steps = 1 + (num_samples - kernel) // stride
+            values = norm(layer.conv(values), num_steps if padded else None)
+            values = layer.activation(values)
+        else:
+            values = layer(values)
+    return values.transpose(1, 2)  # (B, T, C)
+
+
+def mask_group_norms(layers: Any) -> None:
+    """Swap every GroupNorm of the waveform convolutions for its masked form, in place."""
+    for layer in layers:
+        if isinstance(getattr(layer, "layer_norm", None), nn.GroupNorm):
+            layer.layer_norm = MaskedGroupNorm(layer.layer_norm)

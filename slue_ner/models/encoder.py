@@ -1,0 +1,219 @@
+"""One speech encoder over every family: waveforms in, frames out, padding without influence.
+
+Hidden states follow one convention, that of stock transformers 5: ``states[0]`` is the input of
+the first block and ``states[i]`` the raw output of block ``i``. "last" is the model's
+``last_hidden_state``: for large-style models (``do_stable_layer_norm``) that is the last block's
+output after the encoder's final LayerNorm, for all others the last block's output itself.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+
+from slue_ner.core.time import FrameGrid
+from slue_ner.models.convolutions import convolution_grid, convolve, normalize_waveforms
+from slue_ner.models.families import Family
+from slue_ner.models.filterbank import FilterBank
+from slue_ner.models.frames import Frames, valid_positions
+from slue_ner.models.masking import SpecAugment
+from slue_ner.models.mixing import Layers, check_layers
+from slue_ner.models.stem import enter_blocks
+
+
+class SpeechEncoder(nn.Module):
+    """A transformers speech model, run block by block.
+
+    Only the blocks below the highest layer asked for are computed. LayerDrop replaces a block's
+    output by its input but still computes it, so every parameter has a gradient on every rank.
+
+    Attributes:
+        model: the transformers model that holds all parameters.
+        family: facts about the model's family.
+        filter_bank: log-mel input; ``None`` for families that read the waveform.
+        grid: samples to frames, exact.
+        normalize_waveform: scale each utterance to zero mean and unit variance first.
+        layerdrop: probability of skipping a block in training.
+        gradient_checkpointing: recompute blocks in the backward pass to save memory.
+        frozen: stays in eval mode and builds no graph.
+        blueprint: JSON-ready description from which ``encoder_from_blueprint`` builds the same
+            structure again, as it was before any adaptation.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        family: Family,
+        filter_bank: FilterBank | None,
+        spec_augment: SpecAugment,
+        normalize_waveform: bool,
+        layerdrop: float = 0.0,
+        gradient_checkpointing: bool = False,
+        blueprint: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if not 0.0 <= layerdrop < 1.0:
+            raise ValueError(f"layerdrop must be in [0, 1), got {layerdrop}")
+        self.model: Any = model  # its parts are typed as Tensor | Module otherwise
+        self.family = family
+        self.filter_bank = filter_bank
+        self.spec_augment = spec_augment
+        self.normalize_waveform = normalize_waveform
+        self.layerdrop = layerdrop
+        self.gradient_checkpointing = gradient_checkpointing
+        self.frozen = False
+        self.blueprint = blueprint or {}
+        self.grid: FrameGrid = (
+            convolution_grid(model.config) if filter_bank is None else filter_bank.grid
+        )
+
+    @property
+    def config(self) -> Any:
+        """The transformers config, true to the model as it is now."""
+        return self.model.config
+
+    @property
+    def hidden_size(self) -> int:
+        """Width ``D`` of every hidden state."""
+        return int(self.config.hidden_size)
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The transformer or conformer blocks, lowest first."""
+        blocks: nn.ModuleList = self.model.encoder.layers
+        return blocks
+
+    @property
+    def num_layers(self) -> int:
+        """Number of blocks; there is one more hidden state than that."""
+        return len(self.blocks)
+
+    @property
+    def final_norm(self) -> nn.Module | None:
+        """The LayerNorm between the last block and "last"; only large-style models have one."""
+        stable = getattr(self.config, "do_stable_layer_norm", False)
+        return self.model.encoder.layer_norm if stable else None
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode, unless the encoder is frozen: then it stays in eval mode."""
+        return super().train(mode and not self.frozen)
+
+    def forward(self, waveforms: Tensor, num_samples: Tensor, *, layers: Layers = "last") -> Frames:
+        """Encode a padded batch; an utterance's frames do not depend on its batch mates.
+
+        Args:
+            waveforms: ``(B, S)`` float, zero-padded, at ``grid.sample_rate``.
+            num_samples: real samples, ``(B,)`` long; on the CPU it costs no device
+                synchronisation.
+            layers: indices in [0, ``num_layers``], or "last".
+
+        Returns:
+            Frames with ``T = grid.num_frames(S)`` and ``num_frames = grid.num_frames(n)``.
+
+        Raises:
+            ValueError: for an utterance shorter than one window, lengths that do not fit the
+                batch, layers that do not exist, or LayerDrop together with explicit layers.
+        """
+        padded = self._check(waveforms, num_samples)
+        self._check_layers(layers)
+        with torch.no_grad() if self.frozen else nullcontext():
+            num_samples = num_samples.to(waveforms.device)
+            num_frames = 1 + (num_samples - self.grid.window) // self.grid.hop
+            hidden = self._project(self._features(waveforms, num_samples, padded=padded))
+            embedding = getattr(self.model, "masked_spec_embed", None)
+            hidden = self.spec_augment(hidden, num_frames, embedding)  # (B, T, D)
+            valid = valid_positions(num_frames, hidden.shape[1]) if padded else None
+            states = self._states(hidden, valid, layers)
+        if layers == "last":
+            return Frames(states[0], num_frames)
+        top = max(range(len(layers)), key=lambda position: layers[position])
+        return Frames(states[top], num_frames, torch.stack(states))
+
+    def drop_blocks(self, keep: int) -> list[str]:
+        """Remove every block above the first ``keep``.
+
+        Returns:
+            Names of the parameters that are gone.
+        """
+        prefix = "model.encoder.layers."
+        dropped = [
+            name
+            for name, _ in self.named_parameters()
+            if name.startswith(prefix) and int(name.removeprefix(prefix).split(".")[0]) >= keep
+        ]
+        del self.blocks[keep:]
+        self.config.num_hidden_layers = keep
+        return dropped
+
+    def _check(self, waveforms: Tensor, num_samples: Tensor) -> bool:
+        """Check lengths; returns whether any row is padded."""
+        if waveforms.ndim != 2 or num_samples.shape != waveforms.shape[:1]:
+            raise ValueError(
+                "SpeechEncoder needs waveforms (B, S) and num_samples (B,), got shapes "
+                f"{tuple(waveforms.shape)} and {tuple(num_samples.shape)}"
+            )
+        lengths = num_samples.tolist()
+        total = waveforms.shape[1]
+        for position, length in enumerate(lengths):
+            if not self.grid.window <= length <= total:
+                raise ValueError(
+                    f"SpeechEncoder: utterance {position} of the batch has {length} samples but "
+                    f"needs at least {self.grid.window} (one window) and at most the batch's "
+                    f"{total}; leave shorter utterances out"
+                )
+        return min(lengths) < total
+
+    def _check_layers(self, layers: Layers) -> None:
+        if isinstance(layers, str):
+            if layers != "last":
+                raise ValueError(f'layers must be "last" or a list of indices, got {layers!r}')
+            return
+        check_layers(layers, num_layers=self.num_layers, what="SpeechEncoder")
+        if self.layerdrop > 0:
+            raise ValueError(
+                f"layerdrop={self.layerdrop} skips blocks at random, so single layers have no "
+                "fixed meaning; set layerdrop=0 or mixing=last"
+            )
+
+    def _features(self, waveforms: Tensor, num_samples: Tensor, *, padded: bool) -> Tensor:
+        if self.filter_bank is not None:
+            return self.filter_bank(waveforms, num_samples)  # (B, T, M * stride)
+        if self.normalize_waveform:
+            waveforms = normalize_waveforms(waveforms, num_samples)
+        layers = self.model.feature_extractor.conv_layers
+        return convolve(layers, waveforms, num_samples, padded=padded)  # (B, T, C)
+
+    def _project(self, features: Tensor) -> Tensor:
+        projected = self.model.feature_projection(features)
+        # HuBERT returns the projection, the others also the normalised features
+        return projected[0] if isinstance(projected, tuple) else projected
+
+    def _states(self, hidden: Tensor, valid: Tensor | None, layers: Layers) -> list[Tensor]:
+        """The states in ``layers``' order, or the last hidden state alone."""
+        hidden, context = enter_blocks(self.model, hidden, valid)
+        depth = self.num_layers if isinstance(layers, str) else max(layers)
+        states = {0: hidden}
+        for index, block in enumerate(self.blocks[:depth]):
+            output = self._run_block(block, hidden, context)
+            if isinstance(output, tuple):  # WavLM: the first block's position bias serves all
+                output, context["position_bias"] = output
+            if self.training and self.layerdrop > 0 and index > 0:
+                kept = torch.rand((), device=hidden.device) >= self.layerdrop
+                output = torch.where(kept, output, hidden)
+            hidden = output
+            if layers != "last" and index + 1 in layers:
+                states[index + 1] = hidden
+        if layers != "last":
+            return [states[layer] for layer in layers]
+        return [hidden if self.final_norm is None else self.final_norm(hidden)]
+
+    def _run_block(self, block: nn.Module, hidden: Tensor, context: dict[str, Any]) -> Any:
+        if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
+            return checkpoint(block, hidden, use_reentrant=False, **context)
+        return block(hidden, **context)

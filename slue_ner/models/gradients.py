@@ -1,0 +1,45 @@
+"""The gradient guard: what was promised trainable must really be trained."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from torch import nn
+
+
+def check_gradients(module: nn.Module, *, promised: Collection[str], what: str = "") -> None:
+    """Check after the first backward pass that every promised parameter got a gradient.
+
+    A gradient of zero is fine (LoRA's A starts with one); no gradient at all is not.
+
+    Args:
+        module: the module whose ``named_parameters`` the names refer to.
+        promised: names of parameters that were announced as trainable.
+        what: the choice to blame in the message, such as ``adaptation=lora``.
+
+    Raises:
+        ValueError: naming how many promised parameters got no gradient and the first of them, or
+            a promised name that does not exist.
+    """
+    blame = what or type(module).__name__
+    parameters = dict(module.named_parameters())
+    unknown = [name for name in promised if name not in parameters]
+    if unknown:
+        raise ValueError(
+            f"{blame} promises {len(unknown)} parameters that do not exist, first {unknown[0]}; "
+            "the module was changed after its adaptation"
+        )
+    missing = [name for name in promised if parameters[name].grad is None]
+    if not missing:
+        return
+    extent = "nothing" if len(missing) == len(promised) else "only a part of what it promises"
+    raise ValueError(
+        f"{blame} trains {extent}: {len(missing)} of {len(promised)} tensors got no gradient, "
+        f"first {missing[0]}; {_way_out(missing)}"
+    )
+
+
+def _way_out(missing: Collection[str]) -> str:
+    if all("lora_" in name for name in missing):
+        return "WavLM's stock attention bypasses adapters, set stock_attention=false"
+    return "they do not reach the loss: freeze them, or choose a mixing that uses them"

@@ -1,0 +1,158 @@
+"""Mixing: which of an encoder's hidden states the head reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from slue_ner.models.frames import Frames
+
+Layers = Sequence[int] | Literal["last"]
+"""Indices into the encoder's states (0 = input of the first block), or its last hidden state."""
+
+
+class MixingKind(Enum):
+    """The ways to mix."""
+
+    last = "last"
+    layer = "layer"
+    weighted_sum = "weighted_sum"
+
+
+@dataclass(kw_only=True)
+class MixingOptions:
+    """Which states, and how they become one.
+
+    Attributes:
+        kind: ``last`` (last hidden state), ``layer`` (one state) or ``weighted_sum``.
+        layer: for ``layer``: index in [0, number of blocks]; ``None`` is the highest.
+        layers: for ``weighted_sum``: indices to sum over; ``None`` is all of them.
+        normalize: for ``weighted_sum``: normalise each layer (no learned scale) before the sum.
+    """
+
+    kind: MixingKind = MixingKind.last
+    layer: int | None = None
+    layers: list[int] | None = None
+    normalize: bool = False
+
+    def layers_needed(self, num_layers: int) -> Layers:
+        """States to ask an encoder of ``num_layers`` blocks for.
+
+        Raises:
+            ValueError: naming the index and the allowed range.
+        """
+        if self.layer is not None and self.kind is not MixingKind.layer:
+            raise ValueError(
+                f"mixing={self.kind.value} takes no layer, got layer={self.layer}; "
+                "use mixing=layer or leave it out"
+            )
+        if self.kind is not MixingKind.weighted_sum and (self.layers is not None or self.normalize):
+            raise ValueError(
+                f"mixing={self.kind.value} takes no layers and no normalize; "
+                "use mixing=weighted_sum or leave them out"
+            )
+        if self.kind is MixingKind.last:
+            return "last"
+        if self.kind is MixingKind.layer:
+            indices = [num_layers if self.layer is None else self.layer]
+        else:
+            indices = list(range(num_layers + 1)) if self.layers is None else list(self.layers)
+        check_layers(indices, num_layers=num_layers, what=f"mixing={self.kind.value}")
+        return indices
+
+
+def check_layers(indices: Sequence[int], *, num_layers: int, what: str) -> None:
+    """Raise ``ValueError`` unless ``indices`` are distinct states of ``num_layers`` blocks."""
+    outside = [index for index in indices if not 0 <= index <= num_layers]
+    if outside or not indices:
+        raise ValueError(
+            f"{what} needs layers in [0, {num_layers}] (0 is the input of the first block), "
+            f"got {list(indices)}"
+        )
+    if len(set(indices)) != len(indices):
+        raise ValueError(f"{what} needs distinct layers, got {list(indices)}")
+
+
+class LastLayer(nn.Module):
+    """The encoder's last hidden state as it is."""
+
+    layers_needed: Layers = "last"
+
+    def forward(self, frames: Frames) -> Tensor:
+        """``(B, T, D)``."""
+        return frames.values
+
+
+class SingleLayer(nn.Module):
+    """One hidden state; nothing above it is computed."""
+
+    def __init__(self, layer: int) -> None:
+        super().__init__()
+        self.layers_needed: Layers = [layer]
+
+    def forward(self, frames: Frames) -> Tensor:
+        """``(B, T, D)``."""
+        return _layers(frames, self.layers_needed)[0]
+
+
+class WeightedSum(nn.Module):
+    """Softmax-weighted average of hidden states (SUPERB, arXiv:2105.01051).
+
+    Weights start equal, so an untrained mix is the plain mean over layers.
+    """
+
+    def __init__(self, layers: Sequence[int], *, normalize: bool = False) -> None:
+        super().__init__()
+        self.layers_needed: Layers = list(layers)
+        self.normalize = normalize
+        self.logits = nn.Parameter(torch.zeros(len(layers)))
+
+    @property
+    def weights(self) -> Tensor:
+        """Share of each layer, ``(L,)``, summing to 1."""
+        return self.logits.softmax(dim=0)
+
+    def forward(self, frames: Frames) -> Tensor:
+        """``(B, T, D)``.
+
+        Raises:
+            ValueError: if the frames hold other than the layers asked for.
+        """
+        layers = _layers(frames, self.layers_needed)  # (L, B, T, D)
+        if self.normalize:
+            layers = functional.layer_norm(layers, layers.shape[-1:])
+        weights = self.weights.to(layers.dtype)
+        return torch.einsum("l,lbtd->btd", weights, layers)
+
+
+Mixing = LastLayer | SingleLayer | WeightedSum
+
+
+def build_mixing(options: MixingOptions, *, num_layers: int) -> Mixing:
+    """The mixing that ``options`` describe, for an encoder of ``num_layers`` blocks.
+
+    Raises:
+        ValueError: as ``MixingOptions.layers_needed``.
+    """
+    layers = options.layers_needed(num_layers)
+    if isinstance(layers, str):
+        return LastLayer()
+    if options.kind is MixingKind.layer:
+        return SingleLayer(layers[0])
+    return WeightedSum(layers, normalize=options.normalize)
+
+
+def _layers(frames: Frames, needed: Layers) -> Tensor:
+    if frames.layers is None or len(frames.layers) != len(needed):
+        held = "no layers" if frames.layers is None else f"{len(frames.layers)} layers"
+        raise ValueError(
+            f"mixing needs layers {needed} but got {held}; call the encoder with "
+            "layers=mix.layers_needed"
+        )
+    return frames.layers

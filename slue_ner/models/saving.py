@@ -1,0 +1,49 @@
+"""Write an encoder as a transformers checkpoint that any other tool can load."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from slue_ner.core.files import write_json
+from slue_ner.models.adaptation.lora import merge_adapters
+from slue_ner.models.checkpoints import PREPROCESSOR_FILE
+from slue_ner.models.encoder import SpeechEncoder
+from slue_ner.models.filterbank import SAMPLE_RATE
+
+
+def save_encoder(encoder: SpeechEncoder, folder: Path) -> None:
+    """Write config.json, model.safetensors and preprocessor_config.json into ``folder``.
+
+    LoRA adapters are merged into the weights of a copy; ``encoder`` itself stays as it is. The
+    folder loads with ``AutoModel.from_pretrained`` and as ``EncoderOptions(source=folder)``.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    model: Any = copy.deepcopy(encoder.model)
+    merge_adapters(model)
+    model.save_pretrained(folder)
+    write_json(folder / PREPROCESSOR_FILE, _preprocessor(encoder))
+
+
+def _preprocessor(encoder: SpeechEncoder) -> dict[str, Any]:
+    bank = encoder.filter_bank
+    if bank is None:
+        return {
+            "feature_extractor_type": "Wav2Vec2FeatureExtractor",
+            "feature_size": 1,
+            "sampling_rate": SAMPLE_RATE,
+            "padding_value": 0.0,
+            "do_normalize": encoder.normalize_waveform,
+            "return_attention_mask": True,
+        }
+    return {
+        "feature_extractor_type": "SeamlessM4TFeatureExtractor",
+        "feature_size": bank.num_mel_bins,
+        "num_mel_bins": bank.num_mel_bins,
+        "sampling_rate": SAMPLE_RATE,
+        "padding_value": 0.0,
+        "stride": bank.stride,
+        "return_attention_mask": True,
+    }

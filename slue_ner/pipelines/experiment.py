@@ -1,0 +1,99 @@
+"""One experiment: train, predict the splits to report, score them, write ``metrics.json``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from slue_ner.core.files import read_json, write_json
+from slue_ner.core.records import SCHEMA, read_manifest, write_predictions
+from slue_ner.evaluation.bootstrap import BootstrapOptions
+from slue_ner.evaluation.score import Score, score
+from slue_ner.evaluation.seen import training_phrases
+from slue_ner.pipelines.end_to_end import predict
+from slue_ner.pipelines.provenance import provenance
+from slue_ner.pipelines.run_folder import METRICS_FILE, PREDICTIONS, claim_folder, load_run
+from slue_ner.tasks.config import TrainConfig, train_config
+from slue_ner.tasks.devices import pick_device
+from slue_ner.tasks.training import fit
+
+
+def run_experiment(values: Mapping[str, Any], run_dir: Path, *, console: Console) -> dict[str, Any]:
+    """Train and evaluate a composed config; returns at once when that is already done.
+
+    Args:
+        values: the composed config as plain values.
+        run_dir: the run folder.
+        console: where progress goes.
+
+    Returns:
+        The content of ``metrics.json``.
+
+    Raises:
+        ValueError: for a config or data that cannot be used.
+    """
+    config = train_config(values)
+    if (run_dir / METRICS_FILE).is_file():
+        claim_folder(run_dir, values)
+        console.print(f"{run_dir} is finished already", highlight=False)
+        finished: dict[str, Any] = read_json(run_dir / METRICS_FILE)
+        return finished
+    _check_manifests(config)
+    claim_folder(run_dir, values)
+    done = fit(config, run_dir, console=console)
+    metrics: dict[str, Any] = {
+        "schema": SCHEMA,
+        "run": {
+            "name": config.name,
+            "seed": config.seed,
+            **provenance(),
+            "adaptation": done.report.to_json(),
+            "training": done.figures,
+        },
+        "splits": {},
+    }
+    if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:
+        for split in config.data.evaluate:
+            started = time.perf_counter()
+            scores = _evaluate(config, run_dir, split)
+            seconds = time.perf_counter() - started
+            metrics["splits"][split] = {**scores.to_json(), "evaluation_seconds": seconds}
+        write_json(run_dir / METRICS_FILE, metrics)
+    return metrics
+
+
+def _evaluate(config: TrainConfig, run_dir: Path, split: str) -> Score:
+    root = Path(config.data.root)
+    loaded = load_run(run_dir)
+    references = read_manifest(root / f"{split}.jsonl")
+    predictions = predict(
+        loaded.model,
+        references,
+        vocabulary=loaded.vocabulary,
+        batch_seconds=config.data.batch_seconds,
+        device=pick_device("cpu" if config.trainer.accelerator == "cpu" else "auto"),
+    )
+    write_predictions(run_dir / PREDICTIONS / f"{split}.jsonl", predictions)
+    return score(
+        references,
+        predictions,
+        intervals=BootstrapOptions(),
+        seen_phrases=training_phrases(read_manifest(root / f"{config.data.train}.jsonl")),
+    )
+
+
+def _check_manifests(config: TrainConfig) -> None:
+    """Find out now, not after hours of training, that a split to report is not there."""
+    root = Path(config.data.root)
+    for split in (config.data.train, config.data.tune, *config.data.evaluate):
+        if not (root / f"{split}.jsonl").is_file():
+            found = ", ".join(sorted(path.stem for path in root.glob("*.jsonl"))) or "none"
+            raise ValueError(
+                f"data.root={root} has no {split}.jsonl (splits found: {found}); run "
+                "`slue-ner prepare` first, or name other splits in data.evaluate"
+            )

@@ -1,0 +1,98 @@
+"""A run folder: what ``train`` leaves behind and ``predict`` starts from.
+
+::
+
+    config.yaml       the composed config
+    vocabulary.json   CTC symbols
+    encoder.json      blueprint of the encoder, so that no hub is needed again
+    log.csv           update, metric, value
+    checkpoints/      last.ckpt to resume from; best.safetensors, last.safetensors
+    predictions/      SPLIT.jsonl
+    metrics.json      {"schema", "run": {...}, "splits": {SPLIT: score object}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from slue_ner.core.files import write_text
+from slue_ner.models.ctc_model import CTCModel
+from slue_ner.tasks.building import trained_model
+from slue_ner.tasks.config import TrainConfig, train_config
+from slue_ner.text.vocabulary import Vocabulary
+
+CONFIG_FILE = "config.yaml"
+METRICS_FILE = "metrics.json"
+PREDICTIONS = "predictions"
+
+_MAY_DIFFER = ("run_dir", "data.num_workers", "trainer.num_threads", "trainer.log_every")
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A finished (or still training) run, ready to predict."""
+
+    config: TrainConfig
+    model: CTCModel
+    vocabulary: Vocabulary
+
+
+def load_run(run_dir: Path, *, weights: str = "best") -> LoadedRun:
+    """Load the model of a run folder.
+
+    Args:
+        run_dir: the folder.
+        weights: ``best`` on tune, or ``last``.
+
+    Raises:
+        ValueError: naming what is missing or damaged.
+    """
+    path = run_dir / CONFIG_FILE
+    if not path.is_file():
+        raise ValueError(f"{run_dir} is not a run folder: it has no {CONFIG_FILE}")
+    config = train_config(read_config(path))
+    model, vocabulary = trained_model(config, run_dir, weights=weights)
+    return LoadedRun(config, model, vocabulary)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a composed config; YAML tags that would build objects are refused."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} should hold a mapping, got {type(values).__name__}")
+    return values
+
+
+def claim_folder(run_dir: Path, values: Mapping[str, Any]) -> None:
+    """Write the config into the run folder, or check that the folder is this config's.
+
+    Raises:
+        ValueError: naming the first value that differs from the run already there.
+    """
+    path = run_dir / CONFIG_FILE
+    if not path.is_file():
+        write_text(path, yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True))
+        return
+    there, here = dict(_flat(read_config(path))), dict(_flat(values))
+    for key in [*here, *there]:
+        if key not in _MAY_DIFFER and there.get(key) != here.get(key):
+            raise ValueError(
+                f"{run_dir} already holds another run: {key} is {there.get(key)!r} there and "
+                f"{here.get(key)!r} here; choose another name=, or remove the folder"
+            )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,137 @@
+"""Everything a training run is told, as dataclasses; the YAML files hold the values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from slue_ner.core.config import from_mapping
+from slue_ner.core.suggest import nearest
+from slue_ner.data.loading import DataOptions
+from slue_ner.models.adaptation.strategies import STRATEGIES, Strategy
+from slue_ner.models.building import EncoderOptions
+from slue_ner.models.mixing import MixingOptions
+from slue_ner.tasks.ctc import CTCOptions
+from slue_ner.tasks.optim import OptimOptions
+
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+
+
+@dataclass(kw_only=True)
+class HeadOptions:
+    """The CTC head.
+
+    Attributes:
+        dropout: before the linear layer.
+    """
+
+    dropout: float
+
+
+@dataclass(kw_only=True)
+class TrainerOptions:
+    """How long and on what to train.
+
+    Attributes:
+        max_updates: optimizer updates.
+        accumulate: batches an update.
+        validate_every: updates between two validations on tune.
+        save_every: updates between two writes of the state to resume from; 0 at validations only.
+        patience: validations without improvement before stopping early; 0 for never.
+        precision: ``32-true``, ``bf16-mixed`` or ``16-mixed``; CTC itself is always float32.
+        accelerator: ``auto``, ``cpu`` or ``gpu``.
+        devices, num_nodes: processes, started by torchrun or SLURM when more than one.
+        num_threads: CPU threads of torch; 0 leaves torch's choice.
+        log_every: updates between two log entries.
+    """
+
+    max_updates: int
+    accumulate: int
+    validate_every: int
+    save_every: int
+    patience: int
+    precision: str
+    accelerator: str
+    devices: int
+    num_nodes: int
+    num_threads: int
+    log_every: int
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(
+                f"trainer.precision={self.precision!r} is unknown; "
+                f"{nearest(self.precision, PRECISIONS)}"
+            )
+        for name in ("max_updates", "accumulate", "validate_every", "devices", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"trainer.{name} must be at least 1, got {getattr(self, name)}")
+        if self.save_every < 0 or self.patience < 0:
+            raise ValueError("trainer.save_every and trainer.patience must not be negative")
+
+
+@dataclass(kw_only=True)
+class LoggerOptions:
+    """Where metrics go besides ``log.csv``, which is always written.
+
+    Attributes:
+        kind: ``csv`` (nothing more), ``wandb`` or ``tensorboard``.
+        project: project on wandb.
+        offline: keep wandb's files on this machine.
+    """
+
+    kind: str
+    project: str = "slue-ner"
+    offline: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("csv", "wandb", "tensorboard"):
+            raise ValueError(f"logger.kind={self.kind!r} should be csv, wandb or tensorboard")
+
+
+@dataclass(kw_only=True)
+class TrainConfig:
+    """One run.
+
+    Attributes:
+        name: of the run; its folder is ``runs/NAME`` unless ``run_dir`` says otherwise.
+        run_dir: folder of the run.
+        seed: of weights, batch order and everything else random.
+        adaptation: one of the strategies, already made from its options.
+    """
+
+    name: str
+    run_dir: str
+    seed: int
+    task: CTCOptions
+    encoder: EncoderOptions
+    adaptation: Strategy
+    mixing: MixingOptions
+    head: HeadOptions
+    data: DataOptions
+    optim: OptimOptions
+    trainer: TrainerOptions
+    logger: LoggerOptions
+
+
+def train_config(values: Mapping[str, Any]) -> TrainConfig:
+    """The typed form of a composed config.
+
+    Raises:
+        ValueError: naming the key that is unknown, missing or wrong.
+    """
+    adaptation = strategy(values.get("adaptation"))
+    return from_mapping(TrainConfig, {**values, "adaptation": adaptation})
+
+
+def strategy(values: Any) -> Strategy:
+    """The adaptation strategy named by ``strategy``, with the rest as its options."""
+    if not isinstance(values, Mapping) or "strategy" not in values:
+        raise ValueError("adaptation.strategy is missing; known: " + ", ".join(STRATEGIES))
+    name = values["strategy"]
+    if name not in STRATEGIES:
+        raise ValueError(f"adaptation={name!r} is unknown; {nearest(str(name), STRATEGIES)}")
+    options = {key: value for key, value in values.items() if key != "strategy"}
+    made: Strategy = from_mapping(STRATEGIES[name], options, where="adaptation")
+    return made

@@ -1,0 +1,166 @@
+"""What training prints: a bar on a terminal, plain lines elsewhere, always audio-s/s."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from slue_ner.data.batch import Batch
+
+PEAK_FLOPS = {
+    "H200": 989e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "V100": 125e12,
+}
+"""Dense bf16 (V100: fp16) peak by device name, FLOP/s, from the vendor's data sheets."""
+
+
+class Throughput(Callback):
+    """Counts audio seconds and time spent in updates, validation left out.
+
+    Attributes:
+        audio_seconds: real (unpadded) audio trained on by this process.
+        padded_seconds: the same with padding.
+        train_seconds: wall-clock time between the start and the end of training batches.
+    """
+
+    def __init__(self, sample_rate: int = 16_000) -> None:
+        self.sample_rate = sample_rate
+        self.audio_seconds = 0.0
+        self.padded_seconds = 0.0
+        self.train_seconds = 0.0
+        self.flops_per_padded_second: float | None = None
+        self._mark: float | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._mark = time.perf_counter()
+
+    def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Stop the clock."""
+        self._mark = None
+
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Start it again."""
+        self._mark = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Batch, _: int
+    ) -> None:
+        """Add one batch."""
+        now = time.perf_counter()
+        if self._mark is not None:
+            self.train_seconds += now - self._mark
+            self.audio_seconds += int(batch.num_samples.sum()) / self.sample_rate
+            self.padded_seconds += batch.waveforms.numel() / self.sample_rate
+        self._mark = now
+
+    @property
+    def rate(self) -> float:
+        """Audio seconds per second of training."""
+        return self.audio_seconds / self.train_seconds if self.train_seconds else 0.0
+
+    def summary(self) -> dict[str, float]:
+        """Figures for ``metrics.json``."""
+        figures = {
+            "audio_seconds": self.audio_seconds,
+            "train_seconds": self.train_seconds,
+            "audio_seconds_per_second": self.rate,
+            "padding_share": 1 - self.audio_seconds / self.padded_seconds
+            if self.padded_seconds
+            else 0.0,
+        }
+        share = self.peak_share()
+        return figures if share is None else {**figures, "peak_flops_share": share}
+
+    def peak_share(self) -> float | None:
+        """Share of the GPU's peak FLOP/s; ``None`` on a CPU or an unlisted GPU."""
+        if self.flops_per_padded_second is None or not self.train_seconds:
+            return None
+        name = torch.cuda.get_device_name()
+        peak = next((flops for key, flops in PEAK_FLOPS.items() if key in name), None)
+        if peak is None:
+            return None
+        return self.flops_per_padded_second * self.padded_seconds / self.train_seconds / peak
+
+
+class TrainingProgress(Callback):
+    """Progress on the terminal; one line every ``log_every`` updates when it is not one."""
+
+    def __init__(self, throughput: Throughput, *, log_every: int, console: Console) -> None:
+        self.throughput = throughput
+        self.log_every = log_every
+        self.console = console
+        self._bar: Progress | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Open the bar."""
+        if not trainer.is_global_zero or not self.console.is_terminal:
+            return
+        self._bar = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[status]}"),
+            console=self.console,
+        )
+        self._bar.add_task("", total=trainer.max_steps, completed=trainer.global_step, status="")
+        self._bar.start()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any, **__: Any
+    ) -> None:
+        """Show the loss and the speed."""
+        step = trainer.global_step
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=step, status=self._status(trainer))
+        elif trainer.is_global_zero and step % self.log_every == 0 and step:
+            self.console.print(
+                f"update {step}/{trainer.max_steps} {self._status(trainer)}", highlight=False
+            )
+
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """One line for every validation."""
+        if trainer.is_global_zero and not trainer.sanity_checking:
+            metrics = trainer.callback_metrics
+            shown = " ".join(
+                f"{name.removeprefix('val_')} {float(metrics[name]):.3f}"
+                for name in ("val_loss", "val_f1", "val_label_f1", "val_wer")
+                if name in metrics
+            )
+            self.console.print(f"update {trainer.global_step}: tune {shown}", highlight=False)
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Close the bar."""
+        self._close()
+
+    def on_exception(
+        self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Close the bar so that the error stands alone."""
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _status(self, trainer: pl.Trainer) -> str:
+        loss = trainer.callback_metrics.get("train_loss")
+        parts = [f"loss {float(loss):.3f}"] if loss is not None else []
+        parts.append(f"{self.throughput.rate:.0f} audio-s/s")
+        if torch.cuda.is_available():
+            parts.append(f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
+        share = self.throughput.peak_share()
+        if share is not None:
+            parts.append(f"{100 * share:.0f} % of peak FLOP/s")
+        return " ".join(parts)

@@ -1,0 +1,278 @@
+"""Training from a config to checkpoints in a run folder."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.environments import SLURMEnvironment
+from rich.console import Console
+
+from slue_ner.core.records import read_manifest
+from slue_ner.core.time import FrameGrid
+from slue_ner.core.types import Utterance
+from slue_ner.data.loading import evaluation_loader, training_loader
+from slue_ner.decoding.ctc import min_frames
+from slue_ner.models.adaptation.report import AdaptationReport
+from slue_ner.tasks.building import CHECKPOINTS, VOCABULARY_FILE, new_model
+from slue_ner.tasks.checkpoints import (
+    LAST_STATE,
+    LAST_WEIGHTS,
+    AtomicCheckpointIO,
+    Checkpoints,
+    save_weights,
+)
+from slue_ner.tasks.config import TrainConfig
+from slue_ner.tasks.ctc import CTCTask, target_ids
+from slue_ner.tasks.loggers import CSVLog, build_loggers
+from slue_ner.tasks.progress import Throughput, TrainingProgress
+from slue_ner.tasks.signals import stop_on_signal
+from slue_ner.text.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What a finished training run reports.
+
+    Attributes:
+        figures: numbers and counts for ``metrics.json``.
+        report: what the adaptation did.
+    """
+
+    figures: dict[str, Any]
+    report: AdaptationReport
+
+
+def fit(config: TrainConfig, run_dir: Path, *, console: Console) -> Fit:
+    """Train, or go on training, until ``max_updates`` or early stopping.
+
+    Args:
+        config: the run.
+        run_dir: receives vocabulary, encoder blueprint, log and checkpoints.
+        console: where progress goes.
+
+    Raises:
+        ValueError: for data, config or a model that cannot be trained, in one sentence.
+        StopRequestedError: after a signal, once the state is saved.
+    """
+    _check_devices(config)
+    if config.trainer.num_threads:
+        torch.set_num_threads(config.trainer.num_threads)
+    pl.seed_everything(config.seed, verbose=False)
+    root = Path(config.data.root)
+    train = read_manifest(root / f"{config.data.train}.jsonl")
+    tune = read_manifest(root / f"{config.data.tune}.jsonl")
+    vocabulary = _vocabulary(config, train, run_dir)
+    model, report = new_model(config, vocabulary, run_dir)
+    kept, left_out = select(train, vocabulary, model.encoder.grid, config.data.max_seconds)
+    for reason, ids in left_out.items():
+        console.print(f"left out of training, {reason}: {_listed(ids)}", highlight=False)
+    console.print(
+        f"adaptation {report.strategy}: {report.num_trainable:,} of {report.num_total:,} encoder "
+        f"values trainable ({report.trainable_share:.1%}); {len(kept)} utterances, "
+        f"{sum(u.duration for u in kept) / 3600:.2f} h; {len(vocabulary)} symbols",
+        highlight=False,
+    )
+    task = CTCTask(
+        model,
+        vocabulary=vocabulary,
+        report=report,
+        optim=config.optim,
+        max_updates=config.trainer.max_updates,
+        tune=tune,
+        num_train=len(kept),
+        monitor=config.task.monitor,
+    )
+    throughput = Throughput()
+    started = time.perf_counter()
+    checkpoints = _run(config, task, kept, run_dir, throughput=throughput, console=console)
+    figures = {
+        "updates": task.global_step,
+        "best_update": checkpoints.best_update,
+        "seconds": time.perf_counter() - started,
+        "peak_memory_bytes": _peak_memory(),
+        "num_train_utterances": len(kept),
+        "left_out": {reason: len(ids) for reason, ids in left_out.items()},
+        "unreadable": task.unreadable,
+        "model_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        **throughput.summary(),
+    }
+    return Fit(figures, report)
+
+
+def select(
+    utterances: Sequence[Utterance],
+    vocabulary: Vocabulary,
+    grid: FrameGrid,
+    max_seconds: float | None,
+) -> tuple[list[Utterance], dict[str, list[str]]]:
+    """The utterances that can be trained on, and the ids of the others by reason.
+
+    CTC needs a frame for every target symbol and one more between equal neighbours; PyTorch's
+    ``zero_infinity`` would hide an utterance with fewer as a loss of zero.
+    """
+    kept: list[Utterance] = []
+    left_out: dict[str, list[str]] = {}
+    for utterance in utterances:
+        num_frames = grid.num_frames(utterance.num_samples or 0)
+        target = target_ids(utterance, vocabulary)
+        if not target:
+            left_out.setdefault("no words", []).append(utterance.id)
+        elif max_seconds is not None and utterance.duration > max_seconds:
+            left_out.setdefault(f"longer than {max_seconds:g} s", []).append(utterance.id)
+        elif min_frames(target) > num_frames:
+            reason = "more symbols than frames"
+            left_out.setdefault(reason, []).append(utterance.id)
+        else:
+            kept.append(utterance)
+    return kept, left_out
+
+
+def _run(
+    config: TrainConfig,
+    task: CTCTask,
+    train: Sequence[Utterance],
+    run_dir: Path,
+    *,
+    throughput: Throughput,
+    console: Console,
+) -> Checkpoints:
+    options = config.trainer
+    folder = run_dir / CHECKPOINTS
+    last = folder / LAST_STATE
+    state = AtomicCheckpointIO().load_checkpoint(last) if last.is_file() else None
+    rank, num_ranks = _ranks()
+    loading = {"min_samples": task.model.encoder.grid.window, "rank": rank, "num_ranks": num_ranks}
+    train_loader = training_loader(
+        train,
+        options=config.data,
+        target=lambda utterance: target_ids(utterance, task.vocabulary),
+        seed=config.seed,
+        start=0 if state is None else state["num_batches"],
+        **loading,
+    )
+    tune_loader = evaluation_loader(
+        task.tune,
+        batch_seconds=config.data.batch_seconds,
+        target=lambda utterance: target_ids(utterance, task.vocabulary),
+        **loading,
+    )
+    loggers = build_loggers(config.logger, name=config.name, folder=run_dir)
+    assert isinstance(loggers[0], CSVLog)
+    loggers[0].resume_at(0 if state is None else state["global_step"])
+    if state is not None:
+        console.print(f"resuming at update {state['global_step']}", highlight=False)
+    with stop_on_signal() as stop_requested:
+        checkpoints = Checkpoints(
+            folder,
+            maximize=config.task.monitor == "f1",
+            save_every=options.save_every,
+            patience=options.patience,
+            stop_requested=stop_requested,
+        )
+        progress = TrainingProgress(throughput, log_every=options.log_every, console=console)
+        trainer = pl.Trainer(
+            accelerator=options.accelerator,
+            devices=options.devices,
+            num_nodes=options.num_nodes,
+            strategy="ddp" if num_ranks > 1 else "auto",
+            precision=options.precision,  # type: ignore[arg-type]
+            max_steps=options.max_updates,
+            max_epochs=-1,
+            accumulate_grad_batches=options.accumulate,
+            val_check_interval=min(options.validate_every, options.max_updates)
+            * options.accumulate,
+            check_val_every_n_epoch=None,
+            num_sanity_val_steps=0,
+            gradient_clip_val=config.optim.gradient_clip or None,
+            log_every_n_steps=options.log_every,
+            logger=loggers,
+            callbacks=[throughput, progress, checkpoints],
+            plugins=_plugins(),
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            default_root_dir=run_dir,
+        )
+        with warnings.catch_warnings():
+            _quiet_lightning()
+            trainer.fit(
+                task,
+                train_loader,
+                tune_loader,
+                ckpt_path=None if state is None else last,
+                weights_only=True,
+            )
+            if trainer.global_step % trainer.val_check_batch:
+                trainer.validate(task, tune_loader, verbose=False)
+    if trainer.is_global_zero:
+        save_weights(task.model, folder / LAST_WEIGHTS)
+    return checkpoints
+
+
+def _vocabulary(config: TrainConfig, train: Sequence[Utterance], run_dir: Path) -> Vocabulary:
+    path = run_dir / VOCABULARY_FILE
+    if path.is_file():
+        return Vocabulary.load(path)
+    from slue_ner.core.labels import label_set
+
+    labels = label_set(config.task.labels) if config.task.target == "tagged" else None
+    vocabulary = Vocabulary.build((utterance.text for utterance in train), labels)
+    vocabulary.save(path)
+    return vocabulary
+
+
+def _check_devices(config: TrainConfig) -> None:
+    wanted = config.trainer.devices * config.trainer.num_nodes
+    started = "LOCAL_RANK" in os.environ or "SLURM_PROCID" in os.environ
+    if wanted > 1 and not started:
+        raise ValueError(
+            f"trainer.devices={config.trainer.devices} needs one process a device: start with "
+            f"`torchrun --nproc-per-node {config.trainer.devices} --no-python slue-ner train ...` "
+            "or use launcher=slurm"
+        )
+
+
+def _ranks() -> tuple[int, int]:
+    rank = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))
+    size = os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", "1"))
+    return int(rank), int(size)
+
+
+def _plugins() -> list[Any]:
+    plugins: list[Any] = [AtomicCheckpointIO()]
+    if SLURMEnvironment.detect():
+        # submitit requeues the job itself; both doing it starts it twice (Lightning #14893)
+        plugins.append(SLURMEnvironment(auto_requeue=False))
+    return plugins
+
+
+def _quiet_lightning() -> None:
+    # advice of Lightning that does not apply here: workers are a setting, the stream is endless
+    for message in (
+        ".*does not have many workers.*",
+        ".*GPU available but not used.*",
+        ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)
+
+
+def _peak_memory() -> int:
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _listed(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - 5} more" if len(ids) > 5 else ""
+    return f"{len(ids)} utterances ({', '.join(ids[:5])}{more})"
