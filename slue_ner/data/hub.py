@@ -126,7 +126,7 @@ def _parquet_files(folder: Path) -> dict[str, list[Path]]:
 
 
 def _is_blind(path: Path) -> bool:
-    """Whether every row has null for its labels (an unlabelled row has empty lists)."""
+    """Whether every row has null for its labels (a row without entities has empty lists)."""
     with _opened(path) as file:
         labels = file.read(columns=[name for name in _LABEL_COLUMNS if name in _names(file)])
     return labels.num_rows > 0 and all(

@@ -21,7 +21,7 @@ PRESETS = ("easy", "wide")
 
 SLOT = re.compile(r"\{(\w+)\}")
 
-_POOL_SIZE = 1_000
+_POOL_SIZE = 3_000
 _TRAIN_SHARE, _DEV_SHARE = 0.6, 0.2
 
 Rules = Mapping[str, Sequence[str]]
@@ -59,8 +59,8 @@ class Lexicon:
 def load_lexicon(preset: str, *, seed: int) -> Lexicon:
     """The lexicon of a preset, its names dealt to train, dev and test.
 
-    In ``easy`` every word of a held-out name also occurs in a train name; in ``wide`` some
-    held-out names are words that occur nowhere else.
+    In ``easy`` a held-out name is a new combination of words that train names have too; in
+    ``wide`` some held-out names are words that occur nowhere else.
 
     Raises:
         ValueError: naming the known presets.
@@ -125,14 +125,12 @@ def _deal(
         train.append(list(phrases[:count]))
         held_out.append(list(phrases[count:]))
     if known_words:
-        # single words first, so that they serve as known parts of longer names
         known = {word for phrases in train for name in phrases for word in name.split()}
         for index, phrases in enumerate(held_out):
-            for name in sorted(phrases, key=lambda name: name.count(" ")):
-                if not known.issuperset(name.split()):
-                    known.update(name.split())
-                    train[index].append(name)
-                    phrases.remove(name)
+            unfit = [n for n in phrases if " " not in n or not known.issuperset(n.split())]
+            train[index] += unfit
+            held_out[index] = [name for name in phrases if name not in unfit]
+            known.update(word for name in unfit for word in name.split())
     dev: list[list[str]] = []
     test: list[list[str]] = []
     for phrases in held_out:

@@ -42,15 +42,18 @@ def build_encoder(options: EncoderOptions) -> SpeechEncoder:
         found = _family_of(raw, options)
     config = build_config(found, checkpoint=raw, options=options)
     if options.source is None:
-        model = _random_model(config, found)
+        model, left_out = _random_model(config, found), []
     else:
-        model = load_model(
+        model, left_out = load_model(
             options.source,
             config=config,
             revision=options.revision,
             attention=_attention_name(found),
+            depth_chosen="num_hidden_layers" in options.overrides,
         )
-    return _assemble(model, found=found, preprocessor=preprocessor, options=options)
+    encoder = _assemble(model, found=found, preprocessor=preprocessor, options=options)
+    encoder.left_out = tuple(left_out)
+    return encoder
 
 
 def encoder_from_blueprint(blueprint: Mapping[str, Any]) -> SpeechEncoder:
@@ -79,7 +82,7 @@ def fresh_blocks(encoder: SpeechEncoder, *, num_layers: int) -> list[nn.Module]:
         {**encoder.config.to_dict(), "num_hidden_layers": depth}
     )
     model = _random_model(config, encoder.family)
-    _adopt_attention(model, encoder.family, stock=bool(encoder.blueprint.get("stock_attention")))
+    _adopt_attention(model, encoder.family, stock=encoder.blueprint["options"]["stock_attention"])
     return list(model.encoder.layers[depth - num_layers :])
 
 
@@ -100,7 +103,8 @@ def _attention_name(found: Family) -> str:
 
 def _random_model(config: Any, found: Family) -> Any:
     config._attn_implementation = _attention_name(found)
-    return MODEL_MAPPING[type(config)](config)
+    model_class: Any = MODEL_MAPPING[type(config)]
+    return model_class(config)
 
 
 def _adopt_attention(model: Any, found: Family, *, stock: bool) -> None:
@@ -121,7 +125,6 @@ def _assemble(
         "config": json.loads(config.to_json_string(use_diff=False)),
         "preprocessor": preprocessor,
         "options": asdict(options),
-        "stock_attention": options.stock_attention,
     }
     _adopt_attention(model, found, stock=options.stock_attention)
     if not found.reads_log_mel and not options.stock_group_norm:

@@ -23,6 +23,7 @@ CONFIG_FILE = "config.json"
 PREPROCESSOR_FILE = "preprocessor_config.json"
 _SAFE_FILES = ("model.safetensors", "model.safetensors.index.json")
 _MAY_BE_NEW = frozenset({"masked_spec_embed"})  # only training with SpecAugment uses it
+_BLOCK = re.compile(r"(^|\.)encoder\.layers\.\d+\.")
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -46,8 +47,15 @@ def read_preprocessor(source: str, *, revision: str | None = None) -> dict[str, 
     return {} if path is None else dict(read_json(path))
 
 
-def load_model(source: str, *, config: Any, attention: str, revision: str | None = None) -> Any:
-    """The bare encoder with a checkpoint's weights, in float32.
+def load_model(
+    source: str,
+    *,
+    config: Any,
+    attention: str,
+    revision: str | None = None,
+    depth_chosen: bool = False,
+) -> tuple[Any, list[str]]:
+    """The bare encoder with a checkpoint's weights, in float32, and the weights left out.
 
     Heads of the checkpoint (CTC, pre-training) are left out and weight-norm renames are followed.
 
@@ -56,15 +64,16 @@ def load_model(source: str, *, config: Any, attention: str, revision: str | None
         config: a transformers config whose class selects the model class.
         attention: transformers' ``attn_implementation``.
         revision: branch, tag or commit of a hub id.
+        depth_chosen: fewer blocks than the checkpoint has are intended.
 
     Raises:
         ValueError: if weights cannot be found, do not fit ``config``, or lack a part of the
             encoder.
     """
     safe = any(_locate(source, name, revision=revision) is not None for name in _SAFE_FILES)
-    model_class = MODEL_MAPPING[type(config)]
+    model_class: Any = MODEL_MAPPING[type(config)]
     try:
-        with _quiet():
+        with quiet_transformers():
             model, info = model_class.from_pretrained(
                 source,
                 config=config,
@@ -90,7 +99,14 @@ def load_model(source: str, *, config: Any, attention: str, revision: str | None
             f"{source} lacks {len(missing)} of the encoder's weights, first {missing[0]}; "
             "it is incomplete, or its config.json or overrides describe another model"
         )
-    return model
+    left_out = sorted(info["unexpected_keys"])
+    beyond = [name for name in left_out if _BLOCK.search(name)]
+    if beyond and not depth_chosen:
+        raise ValueError(
+            f"{source} has blocks beyond the {config.num_hidden_layers} of its config, first "
+            f"{beyond[0]}; correct config.json or set overrides={{num_hidden_layers: ...}}"
+        )
+    return model, left_out
 
 
 def _locate(source: str, name: str, *, revision: str | None) -> Path | None:
@@ -116,18 +132,18 @@ def _locate(source: str, name: str, *, revision: str | None) -> Path | None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' own load report and progress bar: this module checks and speaks."""
+def quiet_transformers() -> Iterator[None]:
+    """Without transformers' own reports and progress bars: the caller checks and speaks."""
     verbosity = transformers_logging.get_verbosity()
     had_bar = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         transformers_logging.set_verbosity(verbosity)
         if had_bar:
-            transformers_logging.enable_progress_bar()
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _first_line(error: Exception) -> str:

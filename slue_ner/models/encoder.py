@@ -43,6 +43,7 @@ class SpeechEncoder(nn.Module):
         frozen: stays in eval mode and builds no graph.
         blueprint: JSON-ready description from which ``encoder_from_blueprint`` builds the same
             structure again, as it was before any adaptation.
+        left_out: weights of the checkpoint that the encoder has no place for, such as heads.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class SpeechEncoder(nn.Module):
         normalize_waveform: bool,
         layerdrop: float = 0.0,
         gradient_checkpointing: bool = False,
-        blueprint: dict[str, Any] | None = None,
+        blueprint: dict[str, Any],
     ) -> None:
         super().__init__()
         if not 0.0 <= layerdrop < 1.0:
@@ -68,7 +69,8 @@ class SpeechEncoder(nn.Module):
         self.layerdrop = layerdrop
         self.gradient_checkpointing = gradient_checkpointing
         self.frozen = False
-        self.blueprint = blueprint or {}
+        self.blueprint = blueprint
+        self.left_out: tuple[str, ...] = ()
         self.grid: FrameGrid = (
             convolution_grid(model.config) if filter_bank is None else filter_bank.grid
         )
@@ -158,7 +160,7 @@ class SpeechEncoder(nn.Module):
                 "SpeechEncoder needs waveforms (B, S) and num_samples (B,), got shapes "
                 f"{tuple(waveforms.shape)} and {tuple(num_samples.shape)}"
             )
-        lengths = num_samples.tolist()
+        lengths: list[int] = num_samples.tolist()
         total = waveforms.shape[1]
         for position, length in enumerate(lengths):
             if not self.grid.window <= length <= total:
@@ -183,7 +185,8 @@ class SpeechEncoder(nn.Module):
 
     def _features(self, waveforms: Tensor, num_samples: Tensor, *, padded: bool) -> Tensor:
         if self.filter_bank is not None:
-            return self.filter_bank(waveforms, num_samples)  # (B, T, M * stride)
+            features: Tensor = self.filter_bank(waveforms, num_samples)
+            return features  # (B, T, M * stride)
         if self.normalize_waveform:
             waveforms = normalize_waveforms(waveforms, num_samples)
         layers = self.model.feature_extractor.conv_layers
@@ -192,7 +195,8 @@ class SpeechEncoder(nn.Module):
     def _project(self, features: Tensor) -> Tensor:
         projected = self.model.feature_projection(features)
         # HuBERT returns the projection, the others also the normalised features
-        return projected[0] if isinstance(projected, tuple) else projected
+        hidden: Tensor = projected[0] if isinstance(projected, tuple) else projected
+        return hidden
 
     def _states(self, hidden: Tensor, valid: Tensor | None, layers: Layers) -> list[Tensor]:
         """The states in ``layers``' order, or the last hidden state alone."""

@@ -82,7 +82,8 @@ class FilterBank(nn.Module):
         frames = (frames - PREEMPHASIS * previous) * self.window
         spectrum = torch.fft.rfft(frames, n=FFT_SIZE)  # (B, N, 257)
         power = spectrum.real.square() + spectrum.imag.square()
-        return (power @ self.mel).clamp_(min=FLOOR).log_()
+        mel: Tensor = power @ self.mel
+        return mel.clamp_(min=FLOOR).log_()
 
 
 def _normalize(log_mel: Tensor, num_frames: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 
 from slue_ner.core.files import write_json
 from slue_ner.models.adaptation.lora import merge_adapters
-from slue_ner.models.checkpoints import PREPROCESSOR_FILE
+from slue_ner.models.checkpoints import PREPROCESSOR_FILE, quiet_transformers
 from slue_ner.models.encoder import SpeechEncoder
 from slue_ner.models.filterbank import SAMPLE_RATE
 
@@ -23,7 +23,8 @@ def save_encoder(encoder: SpeechEncoder, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     model: Any = copy.deepcopy(encoder.model)
     merge_adapters(model)
-    model.save_pretrained(folder)
+    with quiet_transformers():
+        model.save_pretrained(folder)
     write_json(folder / PREPROCESSOR_FILE, _preprocessor(encoder))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 from transformers.masking_utils import create_bidirectional_mask
@@ -45,19 +45,20 @@ def positional_embedding(embedding: Any, hidden: Tensor, valid: Tensor | None) -
     Returns:
         ``(B, T, D)``.
     """
-    if valid is None:
-        return embedding(hidden)
+    stacked = hasattr(embedding, "layers")
+    batch_norm = getattr(embedding, "batch_norm", None)
+    if valid is None or not (stacked or batch_norm is not None):
+        embedded: Tensor = embedding(hidden)
+        return embedded
     padding = ~valid[:, None]  # (B, 1, T)
     values = hidden.transpose(1, 2)  # (B, D, T)
-    if hasattr(embedding, "layers"):
+    if batch_norm is None:
         for layer in embedding.layers:
             values = layer(values).masked_fill(padding, 0.0)
-        return values.transpose(1, 2)
-    if getattr(embedding, "batch_norm", None) is not None:
-        values = embedding.batch_norm(values).masked_fill(padding, 0.0)
+    else:
+        values = batch_norm(values).masked_fill(padding, 0.0)
         values = embedding.activation(embedding.padding(embedding.conv(values)))
-        return values.transpose(1, 2)
-    return embedding(hidden)
+    return values.transpose(1, 2)
 
 
 def _enter_conformer(
@@ -79,4 +80,5 @@ def _enter_conformer(
 def _attention_mask(config: Any, hidden: Tensor, valid: Tensor | None) -> Tensor | None:
     if valid is None:
         return None
-    return create_bidirectional_mask(config=config, inputs_embeds=hidden, attention_mask=valid)
+    mask = create_bidirectional_mask(config=config, inputs_embeds=hidden, attention_mask=valid)
+    return cast("Tensor | None", mask)

@@ -1,0 +1,158 @@
+"""``slue-ner prepare``: data sets to manifests."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slue_ner.core.suggest import nearest
+
+if TYPE_CHECKING:
+    from slue_ner.data.dataset import PreparedDataset
+
+Progress = Callable[[int, int], None]
+Run = Callable[[argparse.Namespace, Progress], "PreparedDataset"]
+
+_EXAMPLES = """examples:
+  slue-ner prepare slue-voxpopuli asapp/slue data/slue_voxpopuli
+  slue-ner prepare synthetic data/synthetic --preset easy
+"""
+
+
+def run(arguments: list[str]) -> int:
+    """Prepare one data set and print what it holds."""
+    parser = _parser()
+    kinds = ("slue-voxpopuli", "jsonl", "synthetic")
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in kinds:
+        raise ValueError(f"unknown kind of data {arguments[0]!r}; {nearest(arguments[0], kinds)}")
+    options = parser.parse_args(arguments)
+    from slue_ner.cli.console import progress_on, stdout
+
+    console = stdout()
+    with progress_on(console, "preparing") as progress:
+        prepared = options.prepare(options, progress)
+    for warning in prepared.warnings:
+        console.print(f"note: {warning}", highlight=False)
+    for name, counts in prepared.splits.items():
+        speakers = "" if counts.num_speakers is None else f", {counts.num_speakers} speakers"
+        console.print(
+            f"{name}: {counts.num_utterances} utterances, {counts.seconds / 3600:.2f} h{speakers}, "
+            f"{sum(counts.num_entities.values())} entities",
+            highlight=False,
+        )
+    console.print(f"manifests in {prepared.folder}", highlight=False)
+    return 0
+
+
+def _slue_voxpopuli(options: argparse.Namespace, progress: Progress) -> PreparedDataset:
+    source = Path(options.source)
+    shared = {"tune_share": options.tune_share, "seed": options.seed, "progress": progress}
+    if source.is_dir() and not _has_parquet(source):
+        from slue_ner.data.slue import prepare_slue_voxpopuli
+
+        return prepare_slue_voxpopuli(
+            source,
+            options.out,
+            skip_missing_audio=options.skip_missing_audio,
+            listen=not options.headers_only,
+            **shared,
+        )
+    from slue_ner.data.hub import prepare_slue_hub
+
+    return prepare_slue_hub(options.source, options.out, revision=options.revision, **shared)
+
+
+def _has_parquet(folder: Path) -> bool:
+    return any(folder.glob("*.parquet")) or any(folder.glob("voxpopuli/*.parquet"))
+
+
+def _jsonl(options: argparse.Namespace, progress: Progress) -> PreparedDataset:
+    from slue_ner.data.jsonl import prepare_jsonl
+
+    return prepare_jsonl(
+        Path(options.source),
+        options.out,
+        text_is_normalized=options.text_is_normalized,
+        tune_share=options.tune_share,
+        seed=options.seed,
+        progress=progress,
+    )
+
+
+def _synthetic(options: argparse.Namespace, progress: Progress) -> PreparedDataset:
+    from slue_ner.data.synthetic import SyntheticOptions, prepare_synthetic
+
+    made = SyntheticOptions(
+        preset=options.preset,
+        num_fine_tune=options.fine_tune,
+        num_tune=options.tune,
+        num_dev=options.dev,
+        num_test=options.test,
+        num_voices=options.voices,
+        seed=options.seed,
+        num_workers=options.num_workers,
+    )
+    return prepare_synthetic(options.out, made, text=options.text, progress=progress)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="slue-ner prepare",
+        description="Turn a data set into manifests that train, predict and score read.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    kinds = parser.add_subparsers(title="kinds of data", required=True, metavar="KIND")
+
+    slue = _kind(kinds, "slue-voxpopuli", _slue_voxpopuli, "SLUE-VoxPopuli, official or hub")
+    slue.add_argument(
+        "source", help="folder with the official TSVs, folder with parquet files, or a hub id"
+    )
+    _common(slue)
+    slue.add_argument("--revision", help="of a hub id: branch, tag or commit")
+    slue.add_argument(
+        "--skip-missing-audio", action="store_true", help="leave them out of fine-tune, listed"
+    )
+    slue.add_argument(
+        "--headers-only", action="store_true", help="quicker: do not decode every file once"
+    )
+
+    jsonl = _kind(kinds, "jsonl", _jsonl, "your own data, one JSON object a line")
+    jsonl.add_argument("source", help='lines of {"id", "audio", "text", "entities": [...]}')
+    _common(jsonl)
+    jsonl.add_argument(
+        "--text-is-normalized", action="store_true", help="text is in SLUE's NER form already"
+    )
+
+    synthetic = _kind(kinds, "synthetic", _synthetic, "a spoken corpus made on the spot")
+    synthetic.add_argument("out", type=Path, help="folder for manifests and audio")
+    synthetic.add_argument(
+        "--preset", default="easy", help="easy (small vocabulary) or wide (default: easy)"
+    )
+    synthetic.add_argument(
+        "--text", type=Path, nargs="+", help="speak this SLUE TSV or JSONL instead of a grammar"
+    )
+    for split, number in (("fine-tune", 3000), ("tune", 200), ("dev", 300), ("test", 300)):
+        synthetic.add_argument(f"--{split}", type=int, default=number, help=f"(default: {number})")
+    synthetic.add_argument("--voices", type=int, default=60, help="in all (default: 60)")
+    synthetic.add_argument("--num-workers", type=int, default=0, help="0: one a core")
+    synthetic.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def _kind(
+    kinds: argparse._SubParsersAction, name: str, prepare: Run, summary: str
+) -> argparse.ArgumentParser:  # type: ignore[type-arg]
+    parser: argparse.ArgumentParser = kinds.add_parser(name, help=summary, description=summary)
+    parser.set_defaults(prepare=prepare)
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", type=Path, help="folder for the manifests")
+    parser.add_argument(
+        "--tune-share", type=float, default=0.1, help="of fine-tune, held out by speaker"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="decides who is held out")
