@@ -60,7 +60,7 @@ def read_audio(path: Path) -> NDArray[np.float32]:
     """Read a file (wav, flac, ogg, mp3, ...) as ``(S,)`` float32 at 16 kHz.
 
     Channels are averaged. After resampling the waveform is cut or padded with zeros to
-    exactly ``probe(path).num_samples``, the nearest whole number of samples.
+    exactly ``probe(path).num_samples``, the nearest whole number of samples (halves up).
 
     Raises:
         AudioError: as ``probe``, and for samples that are NaN or infinite.

@@ -11,7 +11,7 @@ from slue_ner.core.types import Utterance
 from slue_ner.data.audio import SAMPLE_RATE
 from slue_ner.data.dataset import SPLITS, PreparedDataset, check_unique_ids, write_dataset
 from slue_ner.data.splits import with_tune
-from slue_ner.data.survey import Progress, shown, survey_audio
+from slue_ner.data.survey import Progress, Survey, shown, survey_audio
 
 
 def finish_dataset(
@@ -40,27 +40,18 @@ def finish_dataset(
     Raises:
         ValueError: for bad audio, or an utterance that does not fit its audio.
     """
-    every = [utterance for utterances in splits.values() for utterance in utterances]
-    if not every:
+    if not any(splits.values()):
         raise ValueError(f"{source['kind']}: no utterances found, so there is nothing to prepare")
     check_unique_ids(splits)
+    ordered = {name: list(splits[name]) for name in SPLITS if splits.get(name)}
+    unmeasured, notes = with_tune(ordered, share=tune_share, seed=seed)
+    every = [utterance for utterances in unmeasured.values() for utterance in utterances]
     paths = {utterance.id: utterance.audio for utterance in every if utterance.audio is not None}
     survey = survey_audio(paths, listen=listen, progress=progress)
     measured = {
-        name: [
-            utterance
-            if utterance.audio is None
-            else replace(
-                utterance,
-                num_samples=survey.infos[utterance.id].num_samples,
-                sample_rate=SAMPLE_RATE,
-            )
-            for utterance in splits[name]
-        ]
-        for name in SPLITS
-        if splits.get(name)
+        name: [_measured(utterance, survey) for utterance in utterances]
+        for name, utterances in unmeasured.items()
     }
-    finished, notes = with_tune(measured, share=tune_share, seed=seed)
     sentences = (*warnings, *_text_warnings(measured), *survey.warnings(), *notes)
     record = {
         **source,
@@ -74,8 +65,15 @@ def finish_dataset(
         "silent": list(survey.silent),
         "warnings": list(sentences),
     }
-    counts = write_dataset(out, finished, source=record)
+    counts = write_dataset(out, measured, source=record)
     return PreparedDataset(Path(out), counts, sentences)
+
+
+def _measured(utterance: Utterance, survey: Survey) -> Utterance:
+    if utterance.audio is None:
+        return utterance
+    num_samples = survey.infos[utterance.id].num_samples
+    return replace(utterance, num_samples=num_samples, sample_rate=SAMPLE_RATE)
 
 
 def _text_warnings(splits: Mapping[str, Sequence[Utterance]]) -> list[str]:

@@ -116,8 +116,8 @@ def _why_left_out(folder: Path, split: str) -> str:
     blind = folder / f"slue-voxpopuli_{split}_blind.tsv"
     if blind.is_file():
         return (
-            f"split {split} is left out: {blind.name} has no labels; the labelled one is in "
-            "asapp/slue on the hub (`slue-ner prepare slue-hub`)"
+            f"split {split} is left out: {blind.name} has no labels; the labelled one is "
+            "on the hub (`slue-ner prepare slue-voxpopuli asapp/slue OUT`)"
         )
     return f"split {split} is left out: there is no slue-voxpopuli_{split}.tsv"
 

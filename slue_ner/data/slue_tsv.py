@@ -23,12 +23,12 @@ COLUMNS = (
 _IGNORED_COLUMNS = ("index", "local_path", "raw_combined_ner", "normalized_combined_ner")
 
 
-def read_slue_tsv(path: Path, *, split: str) -> list[Utterance]:
+def read_slue_tsv(path: Path, *, split: str | None) -> list[Utterance]:
     """Read a labelled SLUE-VoxPopuli TSV.
 
     Args:
         path: tab separated, with a header and without quoting.
-        split: what the ``split`` column must say in every row.
+        split: what the ``split`` column must say in every row; ``None`` takes what it says.
 
     Returns:
         Utterances without audio, in file order.
@@ -47,7 +47,7 @@ def read_slue_tsv(path: Path, *, split: str) -> list[Utterance]:
                 f"{where}: id {id_!r} was already used on line {line_of[id_]}; ids must be unique"
             )
         line_of[id_] = number
-        if row["split"] != split:
+        if split is not None and row["split"] != split:
             raise ValueError(f"{where}: id {id_}: split is {row['split']!r}, expected {split!r}")
         try:
             utterances.append(_utterance(row))

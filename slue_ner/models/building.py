@@ -41,8 +41,9 @@ def build_encoder(options: EncoderOptions) -> SpeechEncoder:
         preprocessor = read_preprocessor(options.source, revision=options.revision)
         found = _family_of(raw, options)
     config = build_config(found, checkpoint=raw, options=options)
+    left_out: list[str] = []
     if options.source is None:
-        model, left_out = _random_model(config, found), []
+        model = _random_model(config, found)
     else:
         model, left_out = load_model(
             options.source,

@@ -1,3 +1,4 @@
+import math
 import struct
 from pathlib import Path
 
@@ -70,7 +71,8 @@ def test_the_header_tells_the_exact_number_of_samples_at_16_khz(tmp_path: Path, 
     path = tmp_path / "a.wav"
     for num_frames in [4, 5, 6, 7, 11, 100, 101, 102, 999, 1_000, 1_001, 4_409, 4_410, 4_411]:
         soundfile.write(path, noise(num_frames), rate)
-        assert len(read_audio(path)) == probe(path).num_samples == round(num_frames * 16_000 / rate)
+        nearest = math.floor(num_frames * 16_000 / rate + 0.5)
+        assert len(read_audio(path)) == probe(path).num_samples == nearest
 
 
 @pytest.mark.parametrize("extension", ["wav", "flac", "ogg", "mp3"])

@@ -51,12 +51,22 @@ TINY: dict[str, tuple[str, dict[str, Any]]] = {
         {**_LOG_MEL, "position_embeddings_type": None, "feature_projection_input_dim": 320},
     ),
 }
-FAMILY_NAMES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "wav2vec2-bert")
-TinyEncoder = Callable[..., SpeechEncoder]
+
+
+@pytest.fixture(params=list(TINY))
+def style(request: pytest.FixtureRequest) -> str:
+    """Every kind of encoder that differs in what it computes."""
+    return str(request.param)
+
+
+@pytest.fixture(params=["wav2vec2", "hubert-large", "wavlm", "data2vec-audio", "wav2vec2-bert"])
+def family_style(request: pytest.FixtureRequest) -> str:
+    """One encoder of every family."""
+    return str(request.param)
 
 
 @pytest.fixture
-def tiny_encoder() -> TinyEncoder:
+def tiny_encoder() -> Callable[..., SpeechEncoder]:
     """``tiny_encoder("hubert-large", layerdrop=0.1)``: random weights from seed 0, eval mode."""
 
     def build(name: str, **options: Any) -> SpeechEncoder:

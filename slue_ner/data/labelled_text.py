@@ -1,0 +1,138 @@
+"""Labelled text without audio, to be spoken: SLUE's TSV files, manifests, or JSON lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from slue_ner.core.records import read_manifest
+from slue_ner.core.suggest import nearest
+from slue_ner.core.types import Utterance
+from slue_ner.data.dataset import SPLITS
+from slue_ner.data.slue_tsv import read_slue_tsv
+from slue_ner.text.normalize import LabeledSpan, asr_form, ner_form
+
+_KEYS = ("id", "text", "entities", "split", "speaker")
+_ENTITY_KEYS = ("label", "start_char", "end_char", "phrase")
+
+
+def read_labelled_text(paths: Iterable[Path]) -> dict[str, list[Utterance]]:
+    """Read text to be spoken, by split.
+
+    A ``.tsv`` file has SLUE's columns. A ``.jsonl`` file is a manifest when its first line
+    carries ``"schema"`` (its text is in the NER form already and is kept), or holds objects
+    ``{"id", "text", "entities": [{"label", "start_char", "end_char"}]}`` with published text
+    and, if wanted, ``split`` (else fine-tune) and ``speaker``.
+
+    Returns:
+        Utterances without audio or times, in the order of the files.
+
+    Raises:
+        ValueError: as ``file:line: what`` for a bad line, a file of another kind, a split of
+            another name, an id used twice, or no text at all.
+    """
+    splits: dict[str, list[Utterance]] = {}
+    file_of: dict[str, Path] = {}
+    for path in map(Path, paths):
+        for utterance in _read(path):
+            if utterance.split not in SPLITS:
+                raise ValueError(
+                    f"{path}: utterance {utterance.id}: unknown split {utterance.split!r}; "
+                    f"{nearest(utterance.split, SPLITS)}"
+                )
+            if utterance.id in file_of:
+                raise ValueError(
+                    f"{path}: utterance {utterance.id} is in {file_of[utterance.id]} too; "
+                    "ids must be unique"
+                )
+            file_of[utterance.id] = path
+            splits.setdefault(utterance.split, []).append(utterance)
+    if not splits:
+        raise ValueError("there is no text to speak; give a .tsv or .jsonl file with lines")
+    return {split: splits[split] for split in SPLITS if split in splits}
+
+
+def _read(path: Path) -> Sequence[Utterance]:
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    if path.suffix == ".tsv":
+        return read_slue_tsv(path, split=None)
+    if path.suffix != ".jsonl":
+        raise ValueError(f"{path}: labelled text is read from .tsv or .jsonl files")
+    records = _read_lines(path)
+    if records and "schema" in records[0][1]:
+        return [_without_audio(utterance) for utterance in read_manifest(path)]
+    utterances = []
+    for number, record in records:
+        try:
+            utterances.append(_utterance(record))
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{path}:{number}: {error}") from error
+    return utterances
+
+
+def _read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    records = []
+    try:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            if not line.strip():
+                continue
+            record = json.loads(line)
+            if not isinstance(record, dict):
+                raise ValueError(f"{path}:{number}: expected one JSON object a line")
+            records.append((number, record))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 text ({error.reason})") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}:{number}: not JSON: {error}") from error
+    return records
+
+
+def _without_audio(utterance: Utterance) -> Utterance:
+    entities = tuple(replace(e, words=None, start=None, end=None) for e in utterance.entities)
+    return replace(
+        utterance, audio=None, num_samples=None, words=None, phones=None, entities=entities
+    )
+
+
+def _utterance(record: dict[str, Any]) -> Utterance:
+    _check_keys(record, _KEYS, required=("id", "text"))
+    raw_text = record["text"]
+    if not isinstance(raw_text, str) or not isinstance(record["id"], str) or not record["id"]:
+        raise ValueError("'id' and 'text' should be strings, the id not empty")
+    if raw_text != raw_text.lower():
+        raise ValueError(
+            f"text {raw_text[:60]!r} has capitals; give it lower-cased, numbers spelled out"
+        )
+    text, entities = ner_form(raw_text, [_span(entity) for entity in record.get("entities", ())])
+    speaker = record.get("speaker")
+    return Utterance(
+        id=record["id"],
+        split=record.get("split", "fine-tune"),
+        audio=None,
+        num_samples=None,
+        sample_rate=16_000,
+        text=text,
+        speaker=None if speaker is None else str(speaker),
+        asr_text=asr_form(raw_text),
+        raw_text=raw_text,
+        entities=entities,
+    )
+
+
+def _span(entity: dict[str, Any]) -> LabeledSpan:
+    _check_keys(entity, _ENTITY_KEYS, required=("label", "start_char", "end_char"))
+    start, end = entity["start_char"], entity["end_char"]
+    return entity["label"], start, end - start
+
+
+def _check_keys(record: dict[str, Any], known: Sequence[str], *, required: Sequence[str]) -> None:
+    for key in record:
+        if key not in known:
+            raise ValueError(f"unknown field {key!r}; {nearest(key, known)}")
+    for key in required:
+        if key not in record:
+            raise ValueError(f"field {key!r} is missing")

@@ -1,0 +1,196 @@
+"""A spoken corpus made on the spot: sentences from a grammar, or anyone's labelled text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from slue_ner.core.files import read_json, sha256, write_json
+from slue_ner.core.types import Utterance
+from slue_ner.data.casting import cast_voices
+from slue_ner.data.dataset import (
+    DATASET_FILE,
+    SPLITS,
+    PreparedDataset,
+    SplitCounts,
+    clear_dataset,
+    write_dataset,
+)
+from slue_ner.data.grammar import Sentence
+from slue_ner.data.labelled_text import read_labelled_text
+from slue_ner.data.sentences import write_sentences
+from slue_ner.data.splits import with_tune
+from slue_ner.data.spoken import speak_scripts
+from slue_ner.data.survey import Progress, shown
+from slue_ner.text.normalize import asr_form, ner_form
+
+OPTIONS_FILE = "synthetic.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SyntheticOptions:
+    """What to make.
+
+    Attributes:
+        num_fine_tune, num_tune, num_dev, num_test: utterances per split; 0 leaves it out.
+        num_voices: speakers in all; every split has its own.
+        preset: ``easy`` (compact vocabulary, short sentences) or ``wide``.
+        max_words: longest sentence; the preset's own when ``None``.
+        seed: the same options give the same bytes.
+        text: labelled files to speak instead of the grammar's sentences; the numbers of
+            utterances, the preset and ``max_words`` then do not apply.
+        tune_share: of the text's fine-tune to hold out as tune, unless it has a tune split.
+        num_workers: processes that speak; they do not change the result.
+    """
+
+    num_fine_tune: int = 3_000
+    num_tune: int = 200
+    num_dev: int = 200
+    num_test: int = 400
+    num_voices: int = 48
+    preset: str = "easy"
+    max_words: int | None = None
+    seed: int = 0
+    text: tuple[Path, ...] = ()
+    tune_share: float = 0.1
+    num_workers: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("num_fine_tune", "num_tune", "num_dev", "num_test"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, it should be 0 or more")
+        if not self.text and not any(self.num_sentences.values()):
+            raise ValueError("all numbers of utterances are 0; set num_fine_tune or another one")
+        if self.num_workers < 1:
+            raise ValueError(f"num_workers is {self.num_workers}, it should be 1 or more")
+
+    @property
+    def num_sentences(self) -> dict[str, int]:
+        """Utterances to write, by split."""
+        numbers = (self.num_fine_tune, self.num_tune, self.num_dev, self.num_test)
+        return dict(zip(SPLITS, numbers, strict=True))
+
+
+def prepare_synthetic(
+    out: Path, options: SyntheticOptions, *, progress: Progress | None = None
+) -> PreparedDataset:
+    """Make the corpus: ``audio/<split>/<id>.wav``, manifests with exact times, ``dataset.json``.
+
+    An interrupted preparation is started again with the same options; a finished one is left
+    as it is.
+
+    Args:
+        out: folder; new, empty, or made by the same options.
+        options: what to make.
+        progress: called with utterances spoken and in all.
+
+    Raises:
+        ValueError: for a folder that holds something else, or options that do not fit.
+        OSError: naming a file that cannot be written.
+    """
+    out = Path(out)
+    source = _source(options)
+    finished = _finished(out, source)
+    if finished is not None:
+        return finished
+    splits, warnings = _texts(options)
+    scripts = cast_voices(splits, num_voices=options.num_voices, seed=options.seed)
+    clear_dataset(out)
+    write_json(out / OPTIONS_FILE, source)
+    spoken = speak_scripts(scripts, out, num_workers=options.num_workers, progress=progress)
+    counts = write_dataset(
+        out,
+        {split: [u for u in spoken if u.split == split] for split in splits},
+        source={**source, "warnings": warnings},
+    )
+    return PreparedDataset(out, counts, tuple(warnings))
+
+
+def _source(options: SyntheticOptions) -> dict[str, Any]:
+    """All that decides the bytes of the corpus."""
+    chosen = asdict(options)
+    del chosen["num_workers"], chosen["text"]
+    if options.text:
+        for name in ("num_fine_tune", "num_tune", "num_dev", "num_test", "preset", "max_words"):
+            del chosen[name]
+    else:
+        del chosen["tune_share"]
+    try:
+        synthesiser = version("espeakng-loader")
+    except PackageNotFoundError as error:
+        raise ValueError(
+            "the speech synthesiser is not installed; run `pip install slue-ner[synth]`"
+        ) from error
+    return {
+        "kind": "synthetic",
+        "options": chosen,
+        "files": {path.name: sha256(path) for path in map(Path, options.text) if path.is_file()},
+        "versions": {"slue-ner": version("slue-ner"), "espeakng-loader": synthesiser},
+    }
+
+
+def _finished(out: Path, source: Mapping[str, Any]) -> PreparedDataset | None:
+    """The data set in ``out`` when the same options have made it already."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return None
+    path = out / OPTIONS_FILE
+    if not path.is_file():
+        raise ValueError(
+            f"{out} is not empty and was not made by `slue-ner prepare synthetic`; "
+            "choose another folder"
+        )
+    if read_json(path) != source:
+        raise ValueError(
+            f"{out} holds a synthetic corpus of other options, see {path}; "
+            "choose another folder or remove this one"
+        )
+    if not (out / DATASET_FILE).is_file():
+        return None
+    record = read_json(out / DATASET_FILE)
+    counts = {name: SplitCounts(**count) for name, count in record["splits"].items()}
+    for name, count in counts.items():
+        manifest = out / f"{name}.jsonl"
+        if not manifest.is_file() or sha256(manifest) != count.sha256:
+            return None
+    return PreparedDataset(out, counts, tuple(record["source"]["warnings"]))
+
+
+def _texts(options: SyntheticOptions) -> tuple[dict[str, list[Utterance]], list[str]]:
+    if not options.text:
+        written = write_sentences(
+            options.num_sentences,
+            preset=options.preset,
+            seed=options.seed,
+            max_words=options.max_words,
+        )
+        return {
+            split: [_utterance(split, i, sentence) for i, sentence in enumerate(sentences)]
+            for split, sentences in written.items()
+            if sentences
+        }, []
+    splits, warnings = with_tune(
+        read_labelled_text(options.text), share=options.tune_share, seed=options.seed
+    )
+    empty = [u.id for utterances in splits.values() for u in utterances if not u.text]
+    if empty:
+        warnings.append(f"{len(empty)} utterances without a word are left out: {shown(empty)}")
+    said = {split: [u for u in utterances if u.text] for split, utterances in splits.items()}
+    return {split: utterances for split, utterances in said.items() if utterances}, warnings
+
+
+def _utterance(split: str, number: int, sentence: Sentence) -> Utterance:
+    text, entities = ner_form(sentence.text, sentence.spans)
+    return Utterance(
+        id=f"{split}_{number:05d}",
+        split=split,
+        audio=None,
+        num_samples=None,
+        sample_rate=16_000,
+        text=text,
+        asr_text=asr_form(sentence.text),
+        raw_text=sentence.text,
+        entities=entities,
+    )
