@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slue_ner.core.suggest import nearest
 
@@ -48,7 +49,12 @@ def run(arguments: list[str]) -> int:
 
 def _slue_voxpopuli(options: argparse.Namespace, progress: Progress) -> PreparedDataset:
     source = Path(options.source)
-    shared = {"tune_share": options.tune_share, "seed": options.seed, "progress": progress}
+    shared = {
+        "tune_share": options.tune_share,
+        "seed": options.seed,
+        "listen": not options.headers_only,
+        "progress": progress,
+    }
     if source.is_dir() and not _has_parquet(source):
         from slue_ner.data.slue import prepare_slue_voxpopuli
 
@@ -56,7 +62,6 @@ def _slue_voxpopuli(options: argparse.Namespace, progress: Progress) -> Prepared
             source,
             options.out,
             skip_missing_audio=options.skip_missing_audio,
-            listen=not options.headers_only,
             **shared,
         )
     from slue_ner.data.hub import prepare_slue_hub
@@ -75,6 +80,8 @@ def _jsonl(options: argparse.Namespace, progress: Progress) -> PreparedDataset:
         Path(options.source),
         options.out,
         text_is_normalized=options.text_is_normalized,
+        lower_case=options.lower_case,
+        listen=not options.headers_only,
         tune_share=options.tune_share,
         seed=options.seed,
         progress=progress,
@@ -85,16 +92,18 @@ def _synthetic(options: argparse.Namespace, progress: Progress) -> PreparedDatas
     from slue_ner.data.synthetic import SyntheticOptions, prepare_synthetic
 
     made = SyntheticOptions(
-        preset=options.preset,
         num_fine_tune=options.fine_tune,
         num_tune=options.tune,
         num_dev=options.dev,
         num_test=options.test,
         num_voices=options.voices,
+        preset=options.preset,
         seed=options.seed,
-        num_workers=options.num_workers,
+        text=tuple(options.text or ()),
+        tune_share=options.tune_share,
+        num_workers=options.num_workers or os.cpu_count() or 1,
     )
-    return prepare_synthetic(options.out, made, text=options.text, progress=progress)
+    return prepare_synthetic(options.out, made, progress=progress)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -115,9 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     slue.add_argument(
         "--skip-missing-audio", action="store_true", help="leave them out of fine-tune, listed"
     )
-    slue.add_argument(
-        "--headers-only", action="store_true", help="quicker: do not decode every file once"
-    )
+    _audio(slue)
 
     jsonl = _kind(kinds, "jsonl", _jsonl, "your own data, one JSON object a line")
     jsonl.add_argument("source", help='lines of {"id", "audio", "text", "entities": [...]}')
@@ -126,25 +133,25 @@ def _parser() -> argparse.ArgumentParser:
         "--text-is-normalized", action="store_true", help="text is in SLUE's NER form already"
     )
 
+    jsonl.add_argument("--lower-case", action="store_true", help="lower-case the text first")
+    _audio(jsonl)
+
     synthetic = _kind(kinds, "synthetic", _synthetic, "a spoken corpus made on the spot")
-    synthetic.add_argument("out", type=Path, help="folder for manifests and audio")
+    _common(synthetic)
     synthetic.add_argument(
         "--preset", default="easy", help="easy (small vocabulary) or wide (default: easy)"
     )
     synthetic.add_argument(
         "--text", type=Path, nargs="+", help="speak this SLUE TSV or JSONL instead of a grammar"
     )
-    for split, number in (("fine-tune", 3000), ("tune", 200), ("dev", 300), ("test", 300)):
+    for split, number in (("fine-tune", 3000), ("tune", 200), ("dev", 200), ("test", 400)):
         synthetic.add_argument(f"--{split}", type=int, default=number, help=f"(default: {number})")
-    synthetic.add_argument("--voices", type=int, default=60, help="in all (default: 60)")
+    synthetic.add_argument("--voices", type=int, default=48, help="in all (default: 48)")
     synthetic.add_argument("--num-workers", type=int, default=0, help="0: one a core")
-    synthetic.add_argument("--seed", type=int, default=0)
     return parser
 
 
-def _kind(
-    kinds: argparse._SubParsersAction, name: str, prepare: Run, summary: str
-) -> argparse.ArgumentParser:  # type: ignore[type-arg]
+def _kind(kinds: Any, name: str, prepare: Run, summary: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = kinds.add_parser(name, help=summary, description=summary)
     parser.set_defaults(prepare=prepare)
     return parser
@@ -155,4 +162,10 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tune-share", type=float, default=0.1, help="of fine-tune, held out by speaker"
     )
-    parser.add_argument("--seed", type=int, default=0, help="decides who is held out")
+    parser.add_argument("--seed", type=int, default=0, help="of everything drawn at random")
+
+
+def _audio(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--headers-only", action="store_true", help="quicker: do not decode every file once"
+    )

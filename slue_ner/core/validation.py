@@ -77,6 +77,8 @@ def _check_entities(utterance: Utterance, where: str) -> None:
             raise ValueError(
                 f"{where}: {name} is not what the text has at [{start}, {end}): {text[start:end]!r}"
             )
+        if not _covers_whole_words(text, start, end):
+            raise ValueError(f"{where}: {name} does not cover whole words at [{start}, {end})")
         if entity.end is not None and utterance.num_samples is not None:
             _check_end(entity.end, utterance.duration, f"{where}: {name}")
         if entity.words is not None:
@@ -86,6 +88,13 @@ def _check_entities(utterance: Utterance, where: str) -> None:
     for (_, end, name), (start, _, other) in pairwise(spans):
         if start < end:
             raise ValueError(f"{where}: {name} and {other} overlap at character {start}")
+
+
+def _covers_whole_words(text: str, start: int, end: int) -> bool:
+    """An entity that cuts a word could not be written as a tagged transcript."""
+    padded = f" {text} "
+    inside = text[start:end]
+    return padded[start] == padded[end + 1] == " " and inside == inside.strip()
 
 
 def _check_word_range(

@@ -42,21 +42,21 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The batch with its tensors on ``device``."""
-        moved = {
-            name: value.to(device, non_blocking=True)
-            for name, value in self.__dict__.items()
-            if isinstance(value, Tensor)
-        }
-        return replace(self, **moved)
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
         """The batch in page-locked memory, for faster copies to a GPU."""
-        pinned = {
-            name: value.pin_memory()
-            for name, value in self.__dict__.items()
-            if isinstance(value, Tensor)
-        }
-        return replace(self, **pinned)
+        return self._map(Tensor.pin_memory)
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        return replace(
+            self,
+            waveforms=change(self.waveforms),
+            num_samples=change(self.num_samples),
+            targets=change(self.targets),
+            num_targets=change(self.num_targets),
+            frame_labels=None if self.frame_labels is None else change(self.frame_labels),
+        )
 
 
 @dataclass(frozen=True)

@@ -127,25 +127,11 @@ def _check_splits(splits: Mapping[str, Sequence[Utterance]]) -> None:
             raise ValueError(f"split {name} has no utterances; leave it out")
         for utterance in utterances:
             check_utterance(utterance)
-            _check_word_borders(utterance)
             if utterance.split != name:
                 raise ValueError(
                     f"utterance {utterance.id}: says split {utterance.split!r} "
                     f"but is listed under {name!r}"
                 )
-
-
-def _check_word_borders(utterance: Utterance) -> None:
-    """An entity that cuts a word could not be written as a tagged transcript."""
-    text = f" {utterance.text} "
-    for entity in utterance.entities:
-        assert entity.start_char is not None and entity.end_char is not None  # check_utterance
-        around = text[entity.start_char] + text[entity.end_char + 1]
-        if around != "  " or entity.phrase != (entity.phrase or "").strip():
-            raise ValueError(
-                f"utterance {utterance.id}: entity {entity.label} {entity.phrase!r} does not "
-                f"cover whole words at [{entity.start_char}, {entity.end_char})"
-            )
 
 
 def _check_name(split: str) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
 
 from slue_ner.core.time import Seconds
 from slue_ner.core.types import Utterance
-from slue_ner.data.batch import Batch, UtteranceDataset, collate
+from slue_ner.data.batch import UtteranceDataset, collate
 from slue_ner.data.buckets import BucketStream, fill_batches
 
 
@@ -57,7 +58,7 @@ def training_loader(
     start: int = 0,
     rank: int = 0,
     num_ranks: int = 1,
-) -> DataLoader[Batch]:
+) -> DataLoader[Any]:
     """Batches without end, from batch number ``start`` of this rank on."""
     dataset = UtteranceDataset(utterances, target=target, min_samples=min_samples)
     stream = BucketStream(
@@ -81,7 +82,7 @@ def evaluation_loader(
     min_samples: int,
     rank: int = 0,
     num_ranks: int = 1,
-) -> DataLoader[Batch]:
+) -> DataLoader[Any]:
     """Every utterance once, longest first, so that memory runs out at once or never."""
     dataset = UtteranceDataset(utterances, target=target, min_samples=min_samples)
     durations = [utterance.duration for utterance in utterances]
@@ -92,10 +93,10 @@ def evaluation_loader(
 
 def _loader(
     dataset: UtteranceDataset, batches: BucketStream | list[list[int]], num_workers: int
-) -> DataLoader[Batch]:
+) -> DataLoader[Any]:
     return DataLoader(
         dataset,
-        batch_sampler=batches,  # type: ignore[arg-type]
+        batch_sampler=batches,
         collate_fn=collate,
         num_workers=num_workers,
         pin_memory=torch.cuda.is_available(),

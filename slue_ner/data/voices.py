@@ -69,7 +69,7 @@ def draw_voices(num_voices: Mapping[str, int], *, seed: int) -> dict[str, tuple[
     """Draw speakers for every split; no two splits share a ``kind``.
 
     Kinds are dealt out in proportion to what the splits ask for. A split that asks for more
-    speakers than it was dealt kinds re-uses its own kinds at another rate and pitch.
+    speakers than it was dealt kinds reuses its own kinds at another rate and pitch.
 
     Args:
         num_voices: speakers wanted per split, at least one each.

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 LONGEST_CLOSURE = 1_300
 """A word mark comes this many samples (59 ms) or less before the first phone is heard: the
@@ -75,10 +75,10 @@ def time_phones(
         start = starts[group[0]]
         end = borders[min(bisect_right(borders, start), len(borders) - 1)]
         sounding = [i for i in group if phones[i].name and not phones[i].name.startswith("_")]
-        for rank, i in enumerate(sounding):
-            share = (end - start) / len(sounding)
+        shares = _shares(start, end, [1] * len(sounding))
+        for i, (phone_start, phone_end) in zip(sounding, shares, strict=True):
             name = phones[i].name.lstrip(_STRESS) or phones[i].name
-            timed.append(TimedPhone(name, start + rank * share, start + (rank + 1) * share))
+            timed.append(TimedPhone(name, phone_start, phone_end))
     return [phone for phone in timed if phone.end > phone.start]
 
 
@@ -138,13 +138,17 @@ def _divide(unit: Sequence[TimedPhone], own_phones: Sequence[Sequence[str]]) -> 
             for (a, b), cost in zip(pairwise(borders), costs, strict=True)
         ]
     weights = [max(1, len(word)) for word in own]
-    length = (unit[-1].end - unit[0].start) / sum(weights)
-    span = WordSamples(unit[0].start, unit[0].start, estimated=True)
-    spans: list[WordSamples] = []
-    for weight in weights:
-        span = replace(span, start=span.end, end=span.end + weight * length)
-        spans.append(span)
-    return spans
+    return [
+        WordSamples(start, end, estimated=True)
+        for start, end in _shares(unit[0].start, unit[-1].end, weights)
+    ]
+
+
+def _shares(start: float, end: float, weights: Sequence[int]) -> list[tuple[float, float]]:
+    """Adjoining parts of ``[start, end)`` in proportion to the weights."""
+    total = max(1, sum(weights))
+    borders = [start + (end - start) * done / total for done in accumulate(weights, initial=0)]
+    return list(pairwise(borders))
 
 
 @lru_cache(maxsize=4_096)

@@ -6,6 +6,7 @@ trusted, and weights are safetensors or are unpickled with ``weights_only``.
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,9 +35,14 @@ def read_config(source: str, *, revision: str | None = None) -> dict[str, Any]:
         ValueError: if there is no such folder, no such file, or no network for a hub id.
     """
     path = _locate(source, CONFIG_FILE, revision=revision)
-    if path is None:
+    if path is None and Path(source).is_dir():
         raise ValueError(
             f"{source} has no {CONFIG_FILE}; give a folder written by save_pretrained or a hub id"
+        )
+    if path is None:
+        raise ValueError(
+            f"cannot get {CONFIG_FILE} of {source}; download it where there is a network with "
+            f"`hf download {source}`, or give a local folder"
         )
     return dict(read_json(path))
 
@@ -84,7 +90,7 @@ def load_model(
                 weights_only=True,
                 output_loading_info=True,
             )
-    except OSError as error:
+    except (OSError, pickle.UnpicklingError) as error:
         raise ValueError(
             f"{source} has no weights that can be read ({_first_line(error)}); give a folder with "
             f"model.safetensors, or download it again with `hf download {source}`"
@@ -118,16 +124,10 @@ def _locate(source: str, name: str, *, revision: str | None) -> Path | None:
         raise ValueError(f"{source} is neither a folder nor a hub id (owner/name)")
     try:
         found = cached_file(
-            source,
-            name,
-            revision=revision,
-            _raise_exceptions_for_missing_entries=False,
+            source, name, revision=revision, _raise_exceptions_for_missing_entries=False
         )
-    except OSError as error:
-        raise ValueError(
-            f"cannot get {name} of {source}; download it where there is a network with "
-            f"`hf download {source}`, or give a local folder"
-        ) from error
+    except OSError:  # no such repository, or no network and nothing in the cache
+        found = None
     return None if found is None else Path(found)
 
 

@@ -21,6 +21,7 @@ from slue_ner.models.convolutions import convolution_grid, convolve, normalize_w
 from slue_ner.models.families import Family
 from slue_ner.models.filterbank import FilterBank
 from slue_ner.models.frames import Frames, valid_positions
+from slue_ner.models.lengths import check_lengths
 from slue_ner.models.masking import SpecAugment
 from slue_ner.models.mixing import Layers, check_layers
 from slue_ner.models.stem import enter_blocks
@@ -122,7 +123,7 @@ class SpeechEncoder(nn.Module):
             ValueError: for an utterance shorter than one window, lengths that do not fit the
                 batch, layers that do not exist, or LayerDrop together with explicit layers.
         """
-        padded = self._check(waveforms, num_samples)
+        padded = check_lengths(waveforms, num_samples, grid=self.grid)
         self._check_layers(layers)
         with torch.no_grad() if self.frozen else nullcontext():
             num_samples = num_samples.to(waveforms.device)
@@ -152,24 +153,6 @@ class SpeechEncoder(nn.Module):
         del self.blocks[keep:]
         self.config.num_hidden_layers = keep
         return dropped
-
-    def _check(self, waveforms: Tensor, num_samples: Tensor) -> bool:
-        """Check lengths; returns whether any row is padded."""
-        if waveforms.ndim != 2 or num_samples.shape != waveforms.shape[:1]:
-            raise ValueError(
-                "SpeechEncoder needs waveforms (B, S) and num_samples (B,), got shapes "
-                f"{tuple(waveforms.shape)} and {tuple(num_samples.shape)}"
-            )
-        lengths: list[int] = num_samples.tolist()
-        total = waveforms.shape[1]
-        for position, length in enumerate(lengths):
-            if not self.grid.window <= length <= total:
-                raise ValueError(
-                    f"SpeechEncoder: utterance {position} of the batch has {length} samples but "
-                    f"needs at least {self.grid.window} (one window) and at most the batch's "
-                    f"{total}; leave shorter utterances out"
-                )
-        return min(lengths) < total
 
     def _check_layers(self, layers: Layers) -> None:
         if isinstance(layers, str):

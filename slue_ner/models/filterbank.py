@@ -30,9 +30,6 @@ class FilterBank(nn.Module):
     counts for the statistics, as in the stock extractor, and is then dropped.
     """
 
-    window: Tensor
-    mel: Tensor
-
     def __init__(self, *, num_mel_bins: int = 80, stride: int = 2) -> None:
         super().__init__()
         if num_mel_bins < 1 or stride < 1:
@@ -42,9 +39,10 @@ class FilterBank(nn.Module):
             )
         self.num_mel_bins = num_mel_bins
         self.stride = stride
-        window = torch.hann_window(WINDOW, periodic=False, dtype=torch.float64).pow(0.85)
-        self.register_buffer("window", window.float(), persistent=False)
-        self.register_buffer("mel", _mel_filters(num_mel_bins), persistent=False)
+        # plain tensors, not buffers: casting the encoder to bfloat16 must not round them
+        self._window = torch.hann_window(WINDOW, periodic=False, dtype=torch.float64).pow(0.85)
+        self._mel = _mel_filters(num_mel_bins)
+        self._on_device: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
 
     @property
     def grid(self) -> FrameGrid:
@@ -75,15 +73,28 @@ class FilterBank(nn.Module):
         return features.reshape(len(waveforms), num_stacks, -1)  # (B, T, M * stride)
 
     def _log_mel(self, waveforms: Tensor) -> Tensor:
-        frames = waveforms.unfold(-1, WINDOW, HOP) * FULL_SCALE  # (B, N, 400)
-        frames = frames - frames.mean(-1, keepdim=True)
-        previous = functional.pad(frames[..., :-1], (1, 0))
-        previous[..., 0] = frames[..., 0]
-        frames = (frames - PREEMPHASIS * previous) * self.window
-        spectrum = torch.fft.rfft(frames, n=FFT_SIZE)  # (B, N, 257)
-        power = spectrum.real.square() + spectrum.imag.square()
-        mel: Tensor = power @ self.mel
-        return mel.clamp_(min=FLOOR).log_()
+        # float64, as the stock extractor: next to a loud tone, float32 rounding is louder than
+        # the quiet mel bins (measured difference 5e-3); it costs a quarter more time
+        exact = torch.float32 if waveforms.device.type == "mps" else torch.float64
+        window, mel = self._tables(waveforms.device, exact)
+        samples = waveforms.to(exact) * FULL_SCALE  # (B, S)
+        first = samples.unfold(-1, WINDOW, HOP)[..., 0]  # (B, N)
+        offset = samples.unfold(-1, WINDOW, HOP).mean(-1)  # (B, N)
+        # Kaldi removes each frame's offset and then emphasises within the frame, where a frame's
+        # first sample is its own predecessor; elsewhere both steps commute with framing
+        emphasised = samples - PREEMPHASIS * functional.pad(samples[:, :-1], (1, 0))
+        frames = emphasised.unfold(-1, WINDOW, HOP) - (1 - PREEMPHASIS) * offset[..., None]
+        frames[..., 0] = (1 - PREEMPHASIS) * (first - offset)
+        spectrum = torch.fft.rfft(frames.mul_(window), n=FFT_SIZE)  # (B, N, 257)
+        power = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
+        log_mel: Tensor = (power @ mel).clamp_(min=FLOOR).log_()
+        return log_mel.float()  # (B, N, M)
+
+    def _tables(self, device: torch.device, exact: torch.dtype) -> tuple[Tensor, Tensor]:
+        key = (device, exact)
+        if key not in self._on_device:
+            self._on_device[key] = (self._window.to(*key), self._mel.to(*key))
+        return self._on_device[key]
 
 
 def _normalize(log_mel: Tensor, num_frames: Tensor) -> Tensor:
@@ -104,7 +115,7 @@ def _mel_filters(num_mel_bins: int) -> Tensor:
     left, center, right = corners[:-2], corners[1:-1], corners[2:]
     rising = (bins[:, None] - left) / (center - left)
     falling = (right - bins[:, None]) / (right - center)
-    return torch.minimum(rising, falling).clamp_(min=0.0).float()
+    return torch.minimum(rising, falling).clamp_(min=0.0)
 
 
 def _mel(hertz: Tensor) -> Tensor:

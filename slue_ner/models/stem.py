@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from torch import Tensor
-from transformers.masking_utils import create_bidirectional_mask
 
 
 def enter_blocks(model: Any, hidden: Tensor, valid: Tensor | None) -> tuple[Tensor, dict[str, Any]]:
@@ -27,7 +26,7 @@ def enter_blocks(model: Any, hidden: Tensor, valid: Tensor | None) -> tuple[Tens
     hidden = encoder.dropout(hidden)
     if model.config.model_type == "wavlm":  # takes the plain mask, and a bias of its own making
         return hidden, {"attention_mask": valid, "position_bias": None}
-    return hidden, {"attention_mask": _attention_mask(model.config, hidden, valid)}
+    return hidden, {"attention_mask": _attention_mask(valid)}
 
 
 def positional_embedding(embedding: Any, hidden: Tensor, valid: Tensor | None) -> Tensor:
@@ -71,14 +70,15 @@ def _enter_conformer(
         encoder.embed_positions.cached_sequence_length = None
         positions = encoder.embed_positions(hidden)
     return hidden, {
-        "attention_mask": _attention_mask(encoder.config, hidden, valid),
+        "attention_mask": _attention_mask(valid),
         "relative_position_embeddings": positions,
         "conv_attention_mask": valid,
     }
 
 
-def _attention_mask(config: Any, hidden: Tensor, valid: Tensor | None) -> Tensor | None:
-    if valid is None:
-        return None
-    mask = create_bidirectional_mask(config=config, inputs_embeds=hidden, attention_mask=valid)
-    return cast("Tensor | None", mask)
+def _attention_mask(valid: Tensor | None) -> Tensor | None:
+    """What ``scaled_dot_product_attention`` takes, ``(B, 1, 1, T)`` bool.
+
+    transformers' own function asks the device whether there is any padding, which stalls it.
+    """
+    return None if valid is None else valid[:, None, None, :]

@@ -39,7 +39,10 @@ class AtomicCheckpointIO(CheckpointIO):
         self, path: Any, map_location: Any = None, weights_only: bool | None = True
     ) -> dict[str, Any]:
         """Read ``path``; only tensors and plain values are accepted, whatever is asked."""
-        return torch.load(path, map_location=map_location or "cpu", weights_only=True)
+        state: dict[str, Any] = torch.load(
+            path, map_location=map_location or "cpu", weights_only=True
+        )
+        return state
 
     def remove_checkpoint(self, path: Any) -> None:
         """Delete ``path``."""
@@ -99,6 +102,7 @@ class Checkpoints(Callback):
         self.best: list[float] | None = None
         self.best_update = 0
         self.num_worse = 0
+        self.last_update: int | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """What the callback must remember across a restart."""
@@ -111,7 +115,12 @@ class Checkpoints(Callback):
         self.num_worse = state_dict["num_worse"]
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any, **__: Any
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Save when it is time; stop when asked, unless a validation (which saves) is due."""
         if _mid_accumulation(trainer) or _validation_is_due(trainer):
@@ -122,16 +131,17 @@ class Checkpoints(Callback):
         if stop:
             raise StopRequestedError(trainer.global_step)
 
-    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the weights when they are the best so far, then save the last state."""
         if trainer.sanity_checking:
             return
+        self.last_update = trainer.global_step
         score = float(trainer.callback_metrics["val_monitor"])
         current = [score if self.maximize else -score, -float(trainer.callback_metrics["val_loss"])]
         if self.best is None or current > self.best:
             self.best, self.best_update, self.num_worse = current, trainer.global_step, 0
             if trainer.is_global_zero:
-                save_weights(module.model, self.folder / BEST_WEIGHTS)  # type: ignore[arg-type]
+                save_weights(pl_module.model, self.folder / BEST_WEIGHTS)  # type: ignore[arg-type]
         else:
             self.num_worse += 1
             if self.patience and self.num_worse >= self.patience:
@@ -162,5 +172,5 @@ def _mid_accumulation(trainer: pl.Trainer) -> bool:
 
 
 def _validation_is_due(trainer: pl.Trainer) -> bool:
-    every = trainer.val_check_batch
-    return bool(every) and (trainer.fit_loop.epoch_loop.total_batch_idx + 1) % every == 0
+    every = int(trainer.val_check_batch or 0)
+    return every > 0 and (trainer.fit_loop.epoch_loop.total_batch_idx + 1) % every == 0

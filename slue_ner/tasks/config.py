@@ -9,9 +9,10 @@ from typing import Any
 from slue_ner.core.config import from_mapping
 from slue_ner.core.suggest import nearest
 from slue_ner.data.loading import DataOptions
-from slue_ner.models.adaptation.strategies import STRATEGIES, Strategy
-from slue_ner.models.building import EncoderOptions
+from slue_ner.models.adaptation.strategies import STRATEGIES
+from slue_ner.models.adaptation.strategy import Strategy
 from slue_ner.models.mixing import MixingOptions
+from slue_ner.models.options import EncoderOptions
 from slue_ner.tasks.ctc import CTCOptions
 from slue_ner.tasks.optim import OptimOptions
 

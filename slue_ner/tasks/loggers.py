@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import secrets
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,5 @@ def _run_id(folder: Path) -> str:
     """An id that stays the same when the run is started again, so that wandb goes on with it."""
     path = folder / "wandb_id.txt"
     if not path.is_file():
-        import wandb
-
-        write_text(path, wandb.util.generate_id())
+        write_text(path, secrets.token_hex(4))
     return path.read_text(encoding="utf-8").strip()

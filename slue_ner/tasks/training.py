@@ -13,7 +13,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.plugins.environments import SLURMEnvironment
+from lightning_fabric.plugins.environments import SLURMEnvironment
 from rich.console import Console
 
 from slue_ner.core.records import read_manifest
@@ -212,7 +212,7 @@ def _run(
                 ckpt_path=None if state is None else last,
                 weights_only=True,
             )
-            if trainer.global_step % trainer.val_check_batch:
+            if checkpoints.last_update != trainer.global_step:
                 trainer.validate(task, tune_loader, verbose=False)
     if trainer.is_global_zero:
         save_weights(task.model, folder / LAST_WEIGHTS)

@@ -138,10 +138,14 @@ BROKEN_LINES = {
         {
             "entities": [
                 {"label": "ORG", "phrase": "hi", "start_char": 0, "end_char": 2},
-                {"label": "GPE", "phrase": "i", "start_char": 1, "end_char": 2},
+                {"label": "GPE", "phrase": "hi", "start_char": 0, "end_char": 2},
             ]
         },
-        "overlap at character 1",
+        "overlap at character 0",
+    ),
+    "an entity that cuts a word": (
+        {"entities": [{"label": "GPE", "phrase": "i", "start_char": 1, "end_char": 2}]},
+        r"'i' does not cover whole words at \[1, 2\)",
     ),
     "words past the audio": (
         {"num_samples": 16_000, "words": [{"text": "hi", "start": 0.5, "end": 1.5}]},

@@ -213,7 +213,7 @@ def test_any_word_range_comes_back_as_its_own_words(words: list[str], data: st.D
             {"entities": [{"label": "ORG", "start_char": s, "end_char": 8} for s in (4, 6)]},
             "overlap",
         ),
-        ({"entities": [{"lable": "GPE"}]}, "unknown entity field 'lable'; did you mean 'label'"),
+        ({"entities": [{"labels": "GPE"}]}, "unknown entity field 'labels'; did you mean 'label'"),
         ({"entities": {}}, "'entities' should be a list"),
         ({"entities": ["GPE"]}, "should be an object"),
         ({"text": 7}, "'text' should be a string, got 7"),

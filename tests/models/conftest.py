@@ -74,8 +74,8 @@ def tiny_encoder() -> Callable[..., SpeechEncoder]:
         family, overrides = TINY[name]
         overrides = {**overrides, **options.pop("overrides", {})}
         encoder = build_encoder(EncoderOptions(family=family, overrides=overrides, **options))
-        for parameter in encoder.parameters():  # zeros would hide mistakes in biases and bounds
-            if parameter.ndim == 1:
+        for parameter in encoder.parameters():  # constants would hide mistakes
+            if parameter.ndim == 1 or parameter.min() == parameter.max():
                 torch.nn.init.normal_(parameter, mean=parameter.mean().item(), std=0.1)
         return encoder.eval()
 

@@ -94,9 +94,7 @@ def test_a_positional_batch_norm_does_not_let_padding_in(tiny_encoder, noise):
     together = encoder(waveforms, num_samples)
     alone = encoder(waveforms[1:, :3000], num_samples[1:])
     count = int(together.num_frames[1])
-    torch.testing.assert_close(
-        together.values[1, :count], alone.values[0], atol=2e-5, rtol=1e-4
-    )
+    torch.testing.assert_close(together.values[1, :count], alone.values[0], atol=2e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("positions", ["relative", "relative_key", "rotary", None])
@@ -107,9 +105,7 @@ def test_every_kind_of_conformer_position_ignores_padding(positions, tiny_encode
     together = encoder(waveforms, num_samples)
     alone = encoder(waveforms[1:, :4000], num_samples[1:])
     count = int(together.num_frames[1])
-    torch.testing.assert_close(
-        together.values[1, :count], alone.values[0], atol=2e-5, rtol=1e-4
-    )
+    torch.testing.assert_close(together.values[1, :count], alone.values[0], atol=2e-5, rtol=1e-4)
 
 
 def test_rotary_positions_made_in_inference_mode_can_be_trained_with(tiny_encoder, noise):
@@ -244,4 +240,3 @@ def test_encoders_run_in_bfloat16_autocast(style, tiny_encoder, noise):
         rounded = encoder(*batch).values.float()
     valid = exact.valid
     assert (rounded - exact.values)[valid].abs().mean() < 0.05
-

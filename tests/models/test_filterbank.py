@@ -20,9 +20,7 @@ def speech_like(num_samples: int, seed: int = 0) -> torch.Tensor:
 def test_features_equal_the_stock_extractor(num_samples):
     waveform = speech_like(num_samples)
     stock = SeamlessM4TFeatureExtractor()
-    expected = stock(
-        waveform.numpy().astype(np.float32), sampling_rate=16_000, return_tensors="pt"
-    )
+    expected = stock(waveform.numpy().astype(np.float32), sampling_rate=16_000, return_tensors="pt")
     count = int(expected["attention_mask"].sum())
     found = FilterBank()(waveform[None], torch.tensor([num_samples]))
     assert found.shape == (1, count, 160)

@@ -33,7 +33,8 @@ def test_a_promise_of_a_parameter_that_does_not_exist_is_named():
 def test_stock_wavlm_attention_under_lora_is_caught_with_the_way_out(tiny_encoder, noise):
     encoder = tiny_encoder("wavlm", stock_attention=True)
     report = Lora().apply(encoder)
-    encoder.train()(*noise(5000)).values.sum().backward()
+    head = nn.Linear(encoder.hidden_size, 1)  # trainable, as in a real run
+    head(encoder.train()(*noise(5000)).values).sum().backward()
     with pytest.raises(ValueError) as caught:
         check_gradients(encoder, promised=report.trainable, what="adaptation=lora")
     message = str(caught.value)

@@ -67,7 +67,7 @@ def test_options_that_do_not_fit_are_refused(options, message):
 
 
 def test_frames_with_other_layers_are_refused():
-    with pytest.raises(ValueError, match="needs layers .* but got 4 layers"):
+    with pytest.raises(ValueError, match=r"needs layers .* but got 4 layers"):
         WeightedSum([0, 1])(frames())
     with pytest.raises(ValueError, match="got no layers; call the encoder with"):
         WeightedSum([0, 1])(Frames(torch.zeros(1, 1, 1), torch.tensor([1])))

@@ -1,0 +1,38 @@
+"""Lengths of a padded batch, checked at the encoder's border."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from slue_ner.core.time import FrameGrid
+
+
+def check_lengths(waveforms: Tensor, num_samples: Tensor, *, grid: FrameGrid) -> bool:
+    """Check that every utterance fits the batch and fills at least one window.
+
+    Args:
+        waveforms: ``(B, S)``.
+        num_samples: ``(B,)``.
+        grid: the encoder's grid.
+
+    Returns:
+        Whether any row is padded.
+
+    Raises:
+        ValueError: naming the position in the batch and the lengths.
+    """
+    if waveforms.ndim != 2 or num_samples.shape != waveforms.shape[:1]:
+        raise ValueError(
+            "SpeechEncoder needs waveforms (B, S) and num_samples (B,), got shapes "
+            f"{tuple(waveforms.shape)} and {tuple(num_samples.shape)}"
+        )
+    lengths: list[int] = num_samples.tolist()
+    total = waveforms.shape[1]
+    for position, length in enumerate(lengths):
+        if not grid.window <= length <= total:
+            raise ValueError(
+                f"SpeechEncoder: utterance {position} of the batch has {length} samples but "
+                f"needs at least {grid.window} (one window) and at most the batch's {total}; "
+                "leave shorter utterances out"
+            )
+    return min(lengths, default=total) < total
