@@ -97,6 +97,7 @@ def _synthetic(options: argparse.Namespace, progress: Progress) -> PreparedDatas
         num_dev=options.dev,
         num_test=options.test,
         num_voices=options.voices,
+        num_accents=options.accents,
         preset=options.preset,
         seed=options.seed,
         text=tuple(options.text or ()),
@@ -147,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     for split, number in (("fine-tune", 3000), ("tune", 200), ("dev", 200), ("test", 400)):
         synthetic.add_argument(f"--{split}", type=int, default=number, help=f"(default: {number})")
     synthetic.add_argument("--voices", type=int, default=48, help="in all (default: 48)")
+    synthetic.add_argument("--accents", type=int, default=8, help="of English (default: 8)")
     synthetic.add_argument("--num-workers", type=int, default=0, help="0: one a core")
     return parser
 

@@ -14,7 +14,7 @@ from slue_ner.data.voices import draw_voices
 
 
 def cast_voices(
-    splits: Mapping[str, Sequence[Utterance]], *, num_voices: int, seed: int
+    splits: Mapping[str, Sequence[Utterance]], *, num_voices: int, num_accents: int, seed: int
 ) -> list[Script]:
     """Give every utterance a voice and an audio file.
 
@@ -33,7 +33,7 @@ def cast_voices(
         split: max(1, round((num_voices - len(splits)) * len(utterances) / total) + 1)
         for split, utterances in splits.items()
     }
-    voices = draw_voices(shares, seed=seed)
+    voices = draw_voices(shares, seed=seed, num_accents=num_accents)
     scripts: list[Script] = []
     used: set[str] = set()
     for split, utterances in splits.items():

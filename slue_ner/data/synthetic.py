@@ -25,6 +25,7 @@ from slue_ner.data.sentences import write_sentences
 from slue_ner.data.splits import with_tune
 from slue_ner.data.spoken import speak_scripts
 from slue_ner.data.survey import Progress, shown
+from slue_ner.data.voices import BASES
 from slue_ner.text.normalize import asr_form, ner_form
 
 OPTIONS_FILE = "synthetic.json"
@@ -37,6 +38,7 @@ class SyntheticOptions:
     Attributes:
         num_fine_tune, num_tune, num_dev, num_test: utterances per split; 0 leaves it out.
         num_voices: speakers in all; every split has its own.
+        num_accents: of English, 1 to 8; fewer are easier to learn.
         preset: ``easy`` (compact vocabulary, short sentences) or ``wide``.
         max_words: longest sentence; the preset's own when ``None``.
         seed: the same options give the same bytes.
@@ -51,6 +53,7 @@ class SyntheticOptions:
     num_dev: int = 200
     num_test: int = 400
     num_voices: int = 48
+    num_accents: int = len(BASES)
     preset: str = "easy"
     max_words: int | None = None
     seed: int = 0
@@ -97,7 +100,12 @@ def prepare_synthetic(
     if finished is not None:
         return finished
     splits, warnings = _texts(options)
-    scripts = cast_voices(splits, num_voices=options.num_voices, seed=options.seed)
+    scripts = cast_voices(
+        splits,
+        num_voices=options.num_voices,
+        num_accents=options.num_accents,
+        seed=options.seed,
+    )
     clear_dataset(out)
     write_json(out / OPTIONS_FILE, source)
     spoken = speak_scripts(scripts, out, num_workers=options.num_workers, progress=progress)

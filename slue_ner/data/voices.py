@@ -65,7 +65,9 @@ class Voice:
         return self.base, self.variant
 
 
-def draw_voices(num_voices: Mapping[str, int], *, seed: int) -> dict[str, tuple[Voice, ...]]:
+def draw_voices(
+    num_voices: Mapping[str, int], *, seed: int, num_accents: int = len(BASES)
+) -> dict[str, tuple[Voice, ...]]:
     """Draw speakers for every split; no two splits share a ``kind``.
 
     Kinds are dealt out in proportion to what the splits ask for. A split that asks for more
@@ -74,15 +76,18 @@ def draw_voices(num_voices: Mapping[str, int], *, seed: int) -> dict[str, tuple[
     Args:
         num_voices: speakers wanted per split, at least one each.
         seed: the same seed and counts give the same voices.
+        num_accents: how many of ``BASES``, the first ones, the voices have.
 
     Raises:
-        ValueError: for a split without speakers.
+        ValueError: for a split without speakers, or accents that do not exist.
     """
+    if not 1 <= num_accents <= len(BASES):
+        raise ValueError(f"num_accents should be in [1, {len(BASES)}], got {num_accents}")
     for split, count in num_voices.items():
         if count < 1:
             raise ValueError(f"split {split} needs at least 1 voice, got {count}")
     generator = random.Random(f"voices {seed}")
-    kinds = list(product(BASES, VARIANTS))
+    kinds = list(product(BASES[:num_accents], VARIANTS))
     generator.shuffle(kinds)
     voices: dict[str, tuple[Voice, ...]] = {}
     number = 0
