@@ -1,4 +1,4 @@
-"""Compose a config from ``configs/`` and overrides; with ``cli/train.py`` all that knows Hydra."""
+"""Compose a config from ``configs/`` and overrides; with ``cli/sweep.py`` all that knows Hydra."""
 
 from __future__ import annotations
 
@@ -42,10 +42,22 @@ def compose_config(overrides: Sequence[str]) -> dict[str, Any]:
     Raises:
         ValueError: in one sentence, naming the override that cannot be used.
     """
+    try:
+        return plain(compose_tree(overrides))
+    except OmegaConfBaseException as error:
+        raise ValueError(explain(error)) from error
+
+
+def compose_tree(overrides: Sequence[str]) -> DictConfig:
+    """The composed config as Hydra has it; values may still be missing.
+
+    Raises:
+        ValueError: as ``compose_config``.
+    """
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(config_folder())):
-            return plain(compose("train", overrides=list(overrides)))
+            return compose("train", overrides=list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(explain(error)) from error
 
@@ -71,15 +83,15 @@ def explain(error: Exception) -> str:
     if option:
         group, name = option.groups()
         known = sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
-        return f"{group}={name} is unknown; {nearest(name, known)}" + (
-            f" (choices: {', '.join(known)})" if known else ""
-        )
+        hint = nearest(name, known)
+        choices = "" if hint.startswith("known") else f" (choices: {', '.join(known)})"
+        return f"{group}={name} is unknown; {hint}{choices}"
     override = re.search(r"Could not override '([^']+)'", message)
     if override:
         return f"override {override.group(1)!r} is unknown; {_nearest_key(override.group(1))}"
-    unmatched = re.search(r"No match in the defaults list|could not find.*'([^']+)'", message, re.I)
-    if unmatched and unmatched.group(1):
-        return f"override {unmatched.group(1)!r} is unknown; {_nearest_key(unmatched.group(1))}"
+    malformed = re.search(r"Error parsing override '([^']*)'", message)
+    if malformed:
+        return f"override {malformed.group(1)!r} cannot be read; write it as group=name or a.b=1"
     return " ".join(message.split())
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
-
-from slue_ner.core.files import write_text
 
 _HELP = """usage: slue-ner train [overrides] [-m]
 
@@ -23,7 +22,6 @@ example:
 --cfg prints the composed config and trains nothing.
 """
 
-_ERROR_FILE = "error.txt"
 _SKIPPED_GROUPS = ("hydra",)
 
 
@@ -39,7 +37,9 @@ def run(arguments: list[str]) -> int:
     if unknown:
         raise ValueError(f"unknown option {unknown[0]!r}; overrides look like group=name or a.b=1")
     if multirun:
-        return _sweep(overrides)
+        from slue_ner.cli.sweep import sweep
+
+        return sweep(overrides)
     from slue_ner.cli.config import compose_config
 
     values = compose_config(overrides)
@@ -48,16 +48,18 @@ def run(arguments: list[str]) -> int:
 
         print(yaml.safe_dump(values, sort_keys=False), end="")
         return 0
-    return _train(values, Path(values["run_dir"]))
+    return train(values, Path(values["run_dir"]))
 
 
-def _train(values: dict[str, Any], run_dir: Path) -> int:
+def train(values: dict[str, Any], run_dir: Path) -> int:
+    """Train and report one run; 130 when it was asked to stop and has saved its state."""
     from slue_ner.cli.console import stdout
     from slue_ner.pipelines.experiment import run_experiment
     from slue_ner.pipelines.run_folder import METRICS_FILE
     from slue_ner.tasks.checkpoints import StopRequestedError
 
     console = stdout()
+    console.quiet = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) != "0"
     try:
         metrics = run_experiment(values, run_dir, console=console)
     except StopRequestedError as stop:
@@ -85,56 +87,6 @@ def _summary(scores: dict[str, Any]) -> str:
             around = "" if low is None else f" [{100 * low:.1f}, {100 * high:.1f}]"
             figures.append(f"{name} {100 * value:.1f}{around}")
     return ", ".join(figures)
-
-
-def _sweep(overrides: list[str]) -> int:
-    """Run every combination through Hydra's launcher; a failed job does not end the others."""
-    import hydra
-
-    from slue_ner.cli.config import compose_config, config_folder
-
-    swept = [override for override in overrides if "," in override]
-    fixed = compose_config([override for override in overrides if override not in swept])
-    folder = Path(fixed["run_dir"])
-    before = sys.argv
-    sys.argv = ["slue-ner train", "-m", *overrides]
-    try:
-        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="train")(
-            sweep_job
-        )()
-    finally:
-        sys.argv = before
-    failed = sorted(path.parent.name for path in folder.glob(f"*/{_ERROR_FILE}"))
-    for name in failed:
-        reason = (folder / name / _ERROR_FILE).read_text(encoding="utf-8").strip()
-        print(f"slue-ner train: {name} failed: {reason}", file=sys.stderr)
-    return 1 if failed else 0
-
-
-def sweep_job(config: Any) -> int:
-    """One job of a sweep; importable, so that submitit can find it in another process."""
-    from hydra.core.hydra_config import HydraConfig
-
-    from slue_ner.cli.config import plain
-
-    values = plain(config)
-    run_dir = Path(values["run_dir"]) / HydraConfig.get().job.override_dirname
-    (run_dir / _ERROR_FILE).unlink(missing_ok=True)
-    try:
-        if values["trainer"]["devices"] > 1 and config.get("launcher") is not None:
-            _refuse_local_ddp(HydraConfig.get().launcher)
-        return _train({**values, "run_dir": str(run_dir)}, run_dir)
-    except Exception as error:
-        write_text(run_dir / _ERROR_FILE, f"{error}\n")
-        return 1
-
-
-def _refuse_local_ddp(launcher: Any) -> None:
-    if "submitit" not in str(launcher.get("_target_", "")):
-        raise ValueError(
-            "a local sweep runs one device a job; use launcher=slurm for trainer.devices > 1, or "
-            "start each run with torchrun"
-        )
 
 
 def _groups() -> str:

@@ -47,7 +47,8 @@ def from_mapping(cls: type[Options], values: Any, *, where: str = "") -> Options
     try:
         return typing.cast(Options, cls(**converted))
     except ValueError as error:
-        raise ValueError(f"{where}: {error}" if where else str(error)) from error
+        named = str(error).startswith(where)  # true without a path, too
+        raise ValueError(str(error) if named else f"{where}: {error}") from error
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

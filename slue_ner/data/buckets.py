@@ -72,7 +72,7 @@ class BucketStream:
         """The batches of one epoch, in order."""
         random = np.random.default_rng((self.seed, number))
         durations = np.asarray(self.durations)
-        jitter = random.uniform(0.9, 1.1, len(durations))
+        jitter = random.uniform(0.95, 1.05, len(durations))  # costs 4 % of padding
         order = np.argsort(durations * jitter, kind="stable")
         batches = fill_batches(order.tolist(), durations.tolist(), self.batch_seconds)
         if not (self.short_first and number == 0):

@@ -23,6 +23,7 @@ from slue_ner.data.voices import Voice
 from slue_ner.data.word_times import time_phones, time_words
 
 _LEAD_SECONDS = 0.1
+_TRAIL_SECONDS = 0.25
 
 _CONTRACTIONS = {
     "'s": ("z",),
@@ -58,7 +59,7 @@ def speak(words: Sequence[str], voice: Voice) -> Speech:
     """Say ``words``; the result depends on the arguments alone, not on what was said before.
 
     A word that starts with an apostrophe (``'s``, ``'clock``) is said as part of the word
-    before it and still gets its own time. Speech starts after 0.1 s of silence.
+    before it and still gets its own time. Speech stands between 0.1 s and 0.25 s of silence.
 
     Args:
         words: no white space inside; numbers are best spelled out.
@@ -84,8 +85,9 @@ def speak(words: Sequence[str], voice: Voice) -> Speech:
     spans = time_words(starts, marks, timed, own_phones)
     lead = round(_LEAD_SECONDS * SAMPLE_RATE)
     waveform = soxr.resample(samples.astype(np.float32) / 32_768, rate, SAMPLE_RATE)
-    waveform = np.concatenate([np.zeros(lead, np.float32), np.clip(waveform, -1, 1)])
-    limit = len(waveform) / SAMPLE_RATE
+    limit = (lead + len(waveform)) / SAMPLE_RATE
+    trail = round(_TRAIL_SECONDS * SAMPLE_RATE)
+    waveform = np.pad(np.clip(waveform, -1, 1), (lead, trail))
 
     def seconds(sample: float) -> float:
         return min(limit, lead / SAMPLE_RATE + sample / rate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,9 @@ from slue_ner.core.time import Seconds
 from slue_ner.core.types import Utterance
 from slue_ner.data.batch import UtteranceDataset, collate
 from slue_ner.data.buckets import BucketStream, fill_batches
+
+MAX_KEPT_BYTES = 2**30
+"""Decoded training audio kept in memory, all workers of a loader together; 4.6 hours."""
 
 
 @dataclass(kw_only=True)
@@ -60,7 +64,12 @@ def training_loader(
     num_ranks: int = 1,
 ) -> DataLoader[Any]:
     """Batches without end, from batch number ``start`` of this rank on."""
-    dataset = UtteranceDataset(utterances, target=target, min_samples=min_samples)
+    dataset = UtteranceDataset(
+        utterances,
+        target=target,
+        min_samples=min_samples,
+        max_kept_bytes=MAX_KEPT_BYTES // max(1, options.num_workers),
+    )
     stream = BucketStream(
         durations=[utterance.duration for utterance in utterances],
         batch_seconds=options.batch_seconds,
@@ -87,8 +96,10 @@ def evaluation_loader(
     dataset = UtteranceDataset(utterances, target=target, min_samples=min_samples)
     durations = [utterance.duration for utterance in utterances]
     order = sorted(range(len(durations)), key=lambda index: -durations[index])
-    batches = fill_batches(order, durations, batch_seconds)[rank::num_ranks]
-    return _loader(dataset, batches, num_workers)
+    batches = fill_batches(order, durations, batch_seconds)
+    if len(batches) < num_ranks:  # none may go without
+        batches = [[index] for index in order]
+    return _loader(dataset, batches[rank::num_ranks], num_workers)
 
 
 def _loader(
@@ -103,5 +114,12 @@ def _loader(
         prefetch_factor=4 if num_workers else None,
         # a forked child of a process that runs OpenMP threads can hang
         multiprocessing_context="spawn" if num_workers else None,
+        worker_init_fn=_leave_signals_to_parent if num_workers else None,
         persistent_workers=False,
     )
+
+
+def _leave_signals_to_parent(_: int) -> None:
+    """Ctrl-C and SLURM signal the whole process group; the run still needs its next batch."""
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -27,7 +27,7 @@ VARIANTS = (
 )
 """Voice characters that neither clip nor whisper, croak or buzz."""
 
-RATE = (135, 195)
+RATE = (130, 180)
 PITCH = (30, 70)
 PITCH_RANGE = (30, 70)
 

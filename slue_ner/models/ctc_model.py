@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from slue_ner.core.time import FrameGrid
 from slue_ner.models.encoder import SpeechEncoder
+from slue_ner.models.heads import CTCHead
+from slue_ner.models.mixing import Mixing
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,16 @@ class CTCModel(nn.Module):
         head: frames to log-probabilities.
     """
 
-    def __init__(self, encoder: SpeechEncoder, mixing: nn.Module, head: nn.Module) -> None:
+    def __init__(self, encoder: SpeechEncoder, mixing: Mixing, head: CTCHead) -> None:
         super().__init__()
         self.encoder = encoder
         self.mixing = mixing
         self.head = head
+
+    @property
+    def grid(self) -> FrameGrid:
+        """Rows of the emissions to seconds."""
+        return self.encoder.grid
 
     def forward(self, waveforms: Tensor, num_samples: Tensor) -> Emissions:
         """Emissions of a zero-padded batch.

@@ -10,7 +10,7 @@ from slue_ner.core.time import Seconds
 from slue_ner.core.types import Prediction, Utterance
 from slue_ner.data.loading import evaluation_loader
 from slue_ner.models.ctc_model import CTCModel
-from slue_ner.tasks.ctc import decode
+from slue_ner.tasks.emissions import decode
 from slue_ner.text.vocabulary import Vocabulary
 
 

@@ -6,6 +6,7 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -19,9 +20,9 @@ _PACKAGES = ("torch", "transformers", "pytorch-lightning", "peft", "numpy", "hyd
 
 
 def provenance() -> dict[str, Any]:
-    """What to write beside a result; nothing in it names a path or a user."""
+    """What to write beside a result; paths occur in it only as the command line has them."""
     return {
-        "command": " ".join(["slue-ner", *sys.argv[1:]]),
+        "command": f"{Path(sys.argv[0]).name} {shlex.join(sys.argv[1:])}",
         "date": datetime.date.today().isoformat(),
         "slue_ner": slue_ner.__version__,
         "commit": _commit(),

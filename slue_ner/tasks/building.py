@@ -62,6 +62,8 @@ def _adapted(
     report = copy.copy(config.adaptation).apply(encoder, mixing=config.mixing)
     mixing = build_mixing(config.mixing, num_layers=encoder.num_layers)
     head = CTCHead(
-        encoder.hidden_size, vocabulary_size=len(vocabulary), dropout=config.head.dropout
+        encoder.hidden_size,
+        vocabulary_size=len(vocabulary),
+        dropout=config.head.dropout,
     )
     return CTCModel(encoder, mixing, head), report

@@ -7,14 +7,18 @@ write ends the run with the path named (Lightning's own writer swallows it, Ligh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.plugins.io import CheckpointIO
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -31,17 +35,32 @@ class AtomicCheckpointIO(CheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Write ``checkpoint`` to ``path``."""
-        with atomic_path(Path(path)) as temporary:
+        """Write ``checkpoint`` to ``path``.
+
+        Raises:
+            OSError: naming the path when it cannot be written.
+        """
+        with atomic_path(Path(path)) as temporary, _as_os_error():
             torch.save(checkpoint, temporary)
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = True
     ) -> dict[str, Any]:
-        """Read ``path``; only tensors and plain values are accepted, whatever is asked."""
-        state: dict[str, Any] = torch.load(
-            path, map_location=map_location or "cpu", weights_only=True
-        )
+        """Read ``path``; only tensors and plain values are accepted, whatever is asked.
+
+        Raises:
+            ValueError: naming the file when it is damaged or holds anything else.
+        """
+        try:
+            with warnings.catch_warnings(action="ignore"):  # torch wonders before it refuses
+                state: dict[str, Any] = torch.load(
+                    path, map_location=map_location or "cpu", weights_only=True
+                )
+        except (RuntimeError, UnpicklingError, EOFError, ValueError, KeyError) as error:
+            raise ValueError(
+                f"{path} is not a checkpoint of this program or is damaged; remove it to train "
+                "this run from the start"
+            ) from error
         return state
 
     def remove_checkpoint(self, path: Any) -> None:
@@ -50,9 +69,14 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 def save_weights(module: nn.Module, path: Path) -> None:
-    """Write a module's weights as safetensors."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _state(module).items()}
-    with atomic_path(path) as temporary:
+    """Write a module's weights as safetensors.
+
+    Raises:
+        OSError: naming the path when it cannot be written.
+    """
+    state: dict[str, Tensor] = module.state_dict()
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    with atomic_path(path) as temporary, _as_os_error():
         save_file(tensors, temporary)
 
 
@@ -66,9 +90,11 @@ def load_weights(module: nn.Module, path: Path) -> None:
         raise ValueError(f"{path}: no such file; has the run written a checkpoint yet?")
     try:
         module.load_state_dict(load_file(path), strict=True)
-    except Exception as error:
-        first = str(error).splitlines()[0]
-        raise ValueError(f"{path} does not fit the model of this run: {first}") from error
+    except (SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{path} is damaged or does not fit the model of this run: {reason}"
+        ) from error
 
 
 class Checkpoints(Callback):
@@ -103,16 +129,34 @@ class Checkpoints(Callback):
         self.best_update = 0
         self.num_worse = 0
         self.last_update: int | None = None
+        self._stopping = False
 
     def state_dict(self) -> dict[str, Any]:
         """What the callback must remember across a restart."""
-        return {"best": self.best, "best_update": self.best_update, "num_worse": self.num_worse}
+        return {
+            "best": self.best,
+            "best_update": self.best_update,
+            "num_worse": self.num_worse,
+            "last_update": self.last_update,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what ``state_dict`` returned."""
         self.best = state_dict["best"]
         self.best_update = state_dict["best_update"]
         self.num_worse = state_dict["num_worse"]
+        self.last_update = state_dict["last_update"]
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A run that had stopped early does not go on."""
+        trainer.should_stop = self._patience_is_over()
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Stop once the last update is logged, which Lightning does after saving."""
+        if self._stopping:
+            raise StopRequestedError(trainer.global_step)
 
     def on_train_batch_end(
         self,
@@ -122,14 +166,12 @@ class Checkpoints(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Save when it is time; stop when asked, unless a validation (which saves) is due."""
+        """Save when it is time or a stop was asked for; a validation, when due, saves itself."""
         if _mid_accumulation(trainer) or _validation_is_due(trainer):
             return
-        stop = self.stop_requested()
-        if stop or (self.save_every and trainer.global_step % self.save_every == 0):
+        self._stopping = self._stop_is_due(trainer)
+        if self._stopping or (self.save_every and trainer.global_step % self.save_every == 0):
             trainer.save_checkpoint(self.folder / LAST_STATE)
-        if stop:
-            raise StopRequestedError(trainer.global_step)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the weights when they are the best so far, then save the last state."""
@@ -144,11 +186,17 @@ class Checkpoints(Callback):
                 save_weights(pl_module.model, self.folder / BEST_WEIGHTS)  # type: ignore[arg-type]
         else:
             self.num_worse += 1
-            if self.patience and self.num_worse >= self.patience:
-                trainer.should_stop = True
+            trainer.should_stop = self._patience_is_over()
         trainer.save_checkpoint(self.folder / LAST_STATE)
-        if self.stop_requested():
-            raise StopRequestedError(trainer.global_step)
+        self._stopping = self._stop_is_due(trainer)
+
+    def _patience_is_over(self) -> bool:
+        return 0 < self.patience <= self.num_worse
+
+    def _stop_is_due(self, trainer: pl.Trainer) -> bool:
+        """Whether any rank was asked to stop: all must save together."""
+        stop: bool = trainer.strategy.reduce_boolean_decision(self.stop_requested(), all=False)
+        return stop
 
 
 class StopRequestedError(Exception):
@@ -163,8 +211,13 @@ class StopRequestedError(Exception):
         self.update = update
 
 
-def _state(module: nn.Module) -> dict[str, Tensor]:
-    return module.state_dict()
+@contextmanager
+def _as_os_error() -> Iterator[None]:
+    """Torch and safetensors have exceptions of their own for a disk that is full."""
+    try:
+        yield
+    except (RuntimeError, SafetensorError) as error:
+        raise OSError(str(error).splitlines()[0]) from error
 
 
 def _mid_accumulation(trainer: pl.Trainer) -> bool:

@@ -13,8 +13,8 @@ from slue_ner.models.adaptation.strategies import STRATEGIES
 from slue_ner.models.adaptation.strategy import Strategy
 from slue_ner.models.mixing import MixingOptions
 from slue_ner.models.options import EncoderOptions
-from slue_ner.tasks.ctc import CTCOptions
 from slue_ner.tasks.optim import OptimOptions
+from slue_ner.tasks.targets import CTCOptions
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 

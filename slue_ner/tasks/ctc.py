@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,68 +11,18 @@ from torch import Tensor
 
 from slue_ner.core.types import Prediction, Utterance
 from slue_ner.data.batch import Batch
-from slue_ner.decoding.ctc import BLANK_ID, greedy
-from slue_ner.decoding.transcript import to_prediction
 from slue_ner.evaluation.score import score
 from slue_ner.models.adaptation.freezing import freeze, unfreeze
 from slue_ner.models.adaptation.report import AdaptationReport
-from slue_ner.models.ctc_model import CTCModel, Emissions
+from slue_ner.models.ctc_model import CTCModel
 from slue_ner.models.gradients import check_gradients
+from slue_ner.tasks.emissions import ctc_losses, decode
 from slue_ner.tasks.optim import OptimOptions, build_optimizer, build_scheduler
-from slue_ner.text.markup import to_symbols, write_tagged
+from slue_ner.tasks.ranks import gather, random_state, set_random_state
 from slue_ner.text.vocabulary import Vocabulary
 
 MAX_UNREADABLE = 0.01
 """Share of the training utterances whose audio may be unreadable before the run stops."""
-
-
-@dataclass(kw_only=True)
-class CTCOptions:
-    """What the CTC head learns to write.
-
-    Attributes:
-        target: ``plain`` words (speech recognition) or ``tagged`` ones (end-to-end NER).
-        labels: label set of the entity marks, ``combined`` or ``raw``; unused when plain.
-        monitor: ``f1`` or ``wer`` on tune; decides which checkpoint is best.
-    """
-
-    target: str
-    labels: str
-    monitor: str
-
-    def __post_init__(self) -> None:
-        if self.target not in ("plain", "tagged"):
-            raise ValueError(f"task.target={self.target!r} should be plain or tagged")
-        if self.labels not in ("combined", "raw"):
-            raise ValueError(f"task.labels={self.labels!r} should be combined or raw")
-        if self.monitor not in ("f1", "wer"):
-            raise ValueError(f"task.monitor={self.monitor!r} should be f1 or wer")
-        if self.target == "plain" and self.monitor == "f1":
-            raise ValueError("task.monitor=f1 needs task.target=tagged; use task.monitor=wer")
-
-
-def target_words(utterance: Utterance, vocabulary: Vocabulary) -> list[str]:
-    """The words to write: tagged when the vocabulary has entity marks, else plain."""
-    labels = vocabulary.label_set
-    return utterance.text.split() if labels is None else write_tagged(utterance, labels)
-
-
-def target_ids(utterance: Utterance, vocabulary: Vocabulary) -> list[int]:
-    """The symbol ids a CTC head is trained on, ``U`` of them."""
-    return vocabulary.encode(to_symbols(target_words(utterance, vocabulary)))
-
-
-def ctc_losses(emissions: Emissions, batch: Batch) -> Tensor:
-    """Negative log-likelihood of each target, ``(B,)`` float32; inf where it cannot fit."""
-    with torch.autocast(emissions.log_probs.device.type, enabled=False):
-        return torch.nn.functional.ctc_loss(
-            emissions.log_probs.float().transpose(0, 1),  # (T, B, V)
-            batch.targets,
-            emissions.num_frames,
-            batch.num_targets,
-            blank=BLANK_ID,
-            reduction="none",
-        )
 
 
 class CTCTask(pl.LightningModule):
@@ -116,7 +65,8 @@ class CTCTask(pl.LightningModule):
         self._promised = [n for n, p in model.named_parameters() if p.requires_grad]
         self._encoder_is_frozen = False
         self._unchecked = True
-        self._random_state: dict[str, Tensor] | None = None
+        self._batch_has_audio = False
+        self._random_states: list[dict[str, Tensor]] = []
         self._tune_predictions: list[Prediction] = []
         self._tune_loss = [0.0, 0.0]  # summed loss, symbols
 
@@ -144,27 +94,30 @@ class CTCTask(pl.LightningModule):
         self._encoder_is_frozen = frozen
         self._unchecked = True
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
-        """Mean loss per target symbol; a batch without readable audio gives none."""
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Mean loss per target symbol of the batch; 0 when none of its audio can be read.
+
+        An update over several batches (accumulation, several devices) follows the mean of their
+        means, which is not the mean per symbol over all of them when they differ in length.
+        """
         self.num_batches += 1
         self._count_unreadable(batch)
+        self._batch_has_audio = len(batch) > 0
         if not len(batch):
-            return None
+            # every rank must take part in the backward pass
+            values = [p.sum() for p in self.model.parameters() if p.requires_grad]
+            return 0.0 * torch.stack(values).sum()
         losses = ctc_losses(self.model(batch.waveforms, batch.num_samples), batch)
-        finite = losses.isfinite()
-        if not bool(finite.all()):
-            bad = [id for id, ok in zip(batch.ids, finite.tolist(), strict=True) if not ok]
-            raise ValueError(
-                f"the loss of {', '.join(bad)} is not finite at update {self.global_step}; "
-                "lower optim.lr, or look at this audio and text"
-            )
+        self._check_finite(batch.ids, losses.isfinite())
         loss = losses.sum() / batch.num_targets.sum()
+        # Lightning counts updates from 0 when it logs
+        self.log("step", float(self.global_step + 1), batch_size=len(batch))
         self.log("train_loss", loss.detach(), batch_size=len(batch))
         return loss
 
     def on_after_backward(self) -> None:
         """After the first backward pass everything promised must have a gradient."""
-        if self._unchecked:
+        if self._unchecked and self._batch_has_audio:
             parameters = dict(self.model.named_parameters())
             check_gradients(
                 self.model,
@@ -182,20 +135,22 @@ class CTCTask(pl.LightningModule):
             return
         emissions = self.model(batch.waveforms, batch.num_samples)
         losses = ctc_losses(emissions, batch)
-        fits = losses.isfinite()
+        fits = ~losses.isposinf()  # targets longer than the audio still count in F1 and WER
+        self._check_finite(batch.ids, ~losses.isnan())
         self._tune_loss[0] += float(losses[fits].sum())
         self._tune_loss[1] += float(batch.num_targets[fits].sum())
         self._tune_predictions += decode(emissions, batch.ids, self.model, self.vocabulary)
 
     def on_validation_epoch_end(self) -> None:
         """Score the whole tune split and log ``val_monitor``."""
-        predictions, loss = _gather(self._tune_predictions, self._tune_loss)
+        predictions = [p for part in gather(self._tune_predictions) for p in part]
+        parts = gather(self._tune_loss)
+        loss, num_symbols = (sum(part[i] for part in parts) for i in range(2))
         self._tune_predictions, self._tune_loss = [], [0.0, 0.0]
-        if self.trainer.sanity_checking:
-            return
         scores = score(self.tune, predictions, intervals=None).to_json()
         metrics = {
-            "val_loss": loss[0] / max(1.0, loss[1]),
+            "step": float(self.global_step),
+            "val_loss": loss / max(1.0, num_symbols),
             "val_wer": scores.get("wer", 0.0),
             "val_cer": scores.get("cer", 0.0),
         }
@@ -203,30 +158,44 @@ class CTCTask(pl.LightningModule):
             metrics["val_f1"] = scores["ner"]["micro"]["f1"]
             metrics["val_label_f1"] = scores["ner_label"]["micro"]["f1"]
         metrics["val_monitor"] = metrics[f"val_{self.monitor}"]
-        self.log_dict(metrics)
+        self.log_dict(metrics, sync_dist=True)  # equal on every rank; saying so is required
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remember how far into the stream of batches the run is."""
+        self.share_unreadable()
         checkpoint["num_batches"] = self.num_batches
         checkpoint["unreadable"] = dict(self.unreadable)
-        checkpoint["random_state"] = _random_state()
+        checkpoint["random_states"] = gather(random_state())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The inverse of ``on_save_checkpoint``."""
         self.num_batches = checkpoint["num_batches"]
         self.unreadable = checkpoint["unreadable"]
-        self._random_state = checkpoint["random_state"]
+        self._random_states = checkpoint["random_states"]
 
     def on_train_start(self) -> None:
         """Dropout goes on where the interrupted run stopped."""
-        if self._random_state is not None:
-            _set_random_state(self._random_state)
+        if self.trainer.global_rank < len(self._random_states):
+            set_random_state(self._random_states[self.trainer.global_rank])
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
     ) -> Batch:
         """Move a batch."""
         return batch.to(device)
+
+    def share_unreadable(self) -> None:
+        """Let every rank know what the others could not read."""
+        for part in gather(self.unreadable):
+            self.unreadable.update(part)
+
+    def _check_finite(self, ids: Sequence[str], finite: Tensor) -> None:
+        if not bool(finite.all()):
+            bad = [id for id, ok in zip(ids, finite.tolist(), strict=True) if not ok]
+            raise ValueError(
+                f"the loss of {', '.join(bad)} is not finite at update {self.global_step}; "
+                "lower optim.lr, or look at this audio and text"
+            )
 
     def _count_unreadable(self, batch: Batch) -> None:
         self.unreadable.update(batch.unreadable)
@@ -236,42 +205,3 @@ class CTCTask(pl.LightningModule):
                 f"{len(self.unreadable)} of {self.num_train} training files cannot be read, more "
                 f"than {MAX_UNREADABLE:.0%}: {reasons}"
             )
-
-
-def decode(
-    emissions: Emissions, ids: Sequence[str], model: CTCModel, vocabulary: Vocabulary
-) -> list[Prediction]:
-    """Greedy transcripts with entities of one batch."""
-    tokens = greedy(emissions.log_probs, emissions.num_frames, vocabulary.symbols)
-    return [
-        to_prediction(
-            id,
-            spans,
-            labels=vocabulary.label_set,
-            grid=model.encoder.grid,
-            num_frames=num_frames,
-        )
-        for id, spans, num_frames in zip(ids, tokens, emissions.num_frames.tolist(), strict=True)
-    ]
-
-
-def _random_state() -> dict[str, Tensor]:
-    state = {"cpu": torch.get_rng_state()}
-    return {**state, "cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else state
-
-
-def _set_random_state(state: dict[str, Tensor]) -> None:
-    torch.set_rng_state(state["cpu"].cpu())
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"].cpu())
-
-
-def _gather(
-    predictions: list[Prediction], loss: list[float]
-) -> tuple[list[Prediction], list[float]]:
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return predictions, loss
-    parts: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(parts, (predictions, loss))
-    gathered = [prediction for part, _ in parts for prediction in part]
-    return gathered, [sum(part[1][i] for part in parts) for i in range(2)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import secrets
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,10 @@ class CSVLog(Logger):
         kept = ["update,metric,value"]
         if self.path.is_file():
             rows = self.path.read_text(encoding="utf-8").splitlines()[1:]
-            kept += [
-                row for row in rows if row.count(",") == 2 and int(row.split(",")[0]) <= update
-            ]
+            for row in rows:
+                first = row.split(",")[0]  # a killed run may leave half a row
+                if row.count(",") == 2 and first.isdecimal() and int(first) <= update:
+                    kept.append(row)
         write_text(self.path, "\n".join(kept) + "\n")
 
     @rank_zero_only
@@ -58,7 +60,7 @@ class CSVLog(Logger):
         with self.path.open("a", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerows(
-                (step, name, value) for name, value in metrics.items() if name != "epoch"
+                (int(step or 0), name, value) for name, value in metrics.items() if name != "epoch"
             )
 
 
@@ -88,6 +90,14 @@ def build_loggers(options: LoggerOptions, *, name: str, folder: Path) -> list[Lo
                 "logger=tensorboard needs the package: pip install 'slue-ner[tensorboard]'"
             ) from error
     return loggers
+
+
+def finish_loggers(loggers: Sequence[Logger]) -> None:
+    """Close what a run has open: wandb would log the next run of this process into it."""
+    for logger in loggers:
+        opened = getattr(logger, "_experiment", None)  # the property would open it only to close
+        if isinstance(logger, WandbLogger) and opened is not None:
+            opened.finish()
 
 
 def _run_id(folder: Path) -> str:

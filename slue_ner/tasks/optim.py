@@ -79,7 +79,20 @@ def build_optimizer(
                 decay = options.weight_decay if decayed else 0.0
                 groups.append({"params": chosen, "lr": lr, "weight_decay": decay, "name": name})
     first, second = options.betas
-    return AdamW(groups, lr=options.lr, betas=(first, second), eps=options.eps)
+    # one kernel for all tensors: a third of the time on a CPU; on a GPU it would clash with the
+    # gradient scaler of 16-mixed precision
+    on_cpu = all(p.device.type == "cpu" for group in groups for p in group["params"])
+    optimizer = AdamW(
+        groups,
+        lr=options.lr,
+        betas=(first, second),
+        eps=options.eps,
+        fused=True if on_cpu else None,
+    )
+    if on_cpu:
+        # Lightning refuses to clip for any fused optimizer, but a CPU never has a scaler
+        optimizer._step_supports_amp_scaling = False
+    return optimizer
 
 
 def build_scheduler(options: OptimOptions, optimizer: AdamW, *, max_updates: int) -> LambdaLR:

@@ -40,6 +40,20 @@ class Throughput(Callback):
         self.flops_per_padded_second: float | None = None
         self._mark: float | None = None
 
+    def state_dict(self) -> dict[str, Any]:
+        """Counts go on over a restart."""
+        return {
+            "audio_seconds": self.audio_seconds,
+            "padded_seconds": self.padded_seconds,
+            "train_seconds": self.train_seconds,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` returned."""
+        self.audio_seconds = state_dict["audio_seconds"]
+        self.padded_seconds = state_dict["padded_seconds"]
+        self.train_seconds = state_dict["train_seconds"]
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
         self._mark = time.perf_counter()
@@ -105,9 +119,11 @@ class TrainingProgress(Callback):
         self.log_every = log_every
         self.console = console
         self._bar: Progress | None = None
+        self._shown = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the bar."""
+        self._shown = trainer.global_step
         if not trainer.is_global_zero or not self.console.is_terminal:
             return
         self._bar = Progress(
@@ -133,7 +149,8 @@ class TrainingProgress(Callback):
         step = trainer.global_step
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=step, status=self._status(trainer))
-        elif trainer.is_global_zero and step % self.log_every == 0 and step:
+        elif trainer.is_global_zero and step % self.log_every == 0 and step != self._shown:
+            self._shown = step  # an update may take several batches
             self.console.print(
                 f"update {step}/{trainer.max_steps} {self._status(trainer)}", highlight=False
             )

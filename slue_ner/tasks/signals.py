@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")
 
 
@@ -27,6 +30,12 @@ class StopRequest:
             raise KeyboardInterrupt
         self.signal_number = number
 
+    def listen(self) -> None:
+        """Handle the signals from now on, whoever handled them before."""
+        if threading.current_thread() is threading.main_thread():
+            for name in _SIGNALS:
+                signal.signal(getattr(signal, name), self.receive)
+
 
 @contextmanager
 def stop_on_signal() -> Iterator[StopRequest]:
@@ -35,13 +44,21 @@ def stop_on_signal() -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    previous = {
-        name: signal.signal(getattr(signal, name), request.receive)
-        for name in _SIGNALS
-        if hasattr(signal, name)
-    }
+    previous = {name: signal.getsignal(getattr(signal, name)) for name in _SIGNALS}
+    request.listen()
     try:
         yield request
     finally:
         for name, handler in previous.items():
             signal.signal(getattr(signal, name), handler)
+
+
+class KeepSignals(Callback):
+    """Takes SIGTERM back from Lightning, which would end the run unsaved, even in mid-update."""
+
+    def __init__(self, request: StopRequest) -> None:
+        self.request = request
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Lightning has set up its own handlers just before."""
+        self.request.listen()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +11,14 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.environments import SLURMEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from pytorch_lightning.strategies import DDPStrategy
 from rich.console import Console
 
+from slue_ner.core.labels import label_set
 from slue_ner.core.records import read_manifest
-from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import Utterance
 from slue_ner.data.loading import evaluation_loader, training_loader
-from slue_ner.decoding.ctc import min_frames
 from slue_ner.models.adaptation.report import AdaptationReport
 from slue_ner.tasks.building import CHECKPOINTS, VOCABULARY_FILE, new_model
 from slue_ner.tasks.checkpoints import (
@@ -31,10 +29,13 @@ from slue_ner.tasks.checkpoints import (
     save_weights,
 )
 from slue_ner.tasks.config import TrainConfig
-from slue_ner.tasks.ctc import CTCTask, target_ids
-from slue_ner.tasks.loggers import CSVLog, build_loggers
+from slue_ner.tasks.ctc import CTCTask
+from slue_ner.tasks.loggers import CSVLog, build_loggers, finish_loggers
 from slue_ner.tasks.progress import Throughput, TrainingProgress
-from slue_ner.tasks.signals import stop_on_signal
+from slue_ner.tasks.quiet import quiet_lightning
+from slue_ner.tasks.ranks import find_ranks, torchrun_started
+from slue_ner.tasks.signals import KeepSignals, stop_on_signal
+from slue_ner.tasks.targets import select, target_ids
 from slue_ner.text.vocabulary import Vocabulary
 
 
@@ -63,16 +64,21 @@ def fit(config: TrainConfig, run_dir: Path, *, console: Console) -> Fit:
         ValueError: for data, config or a model that cannot be trained, in one sentence.
         StopRequestedError: after a signal, once the state is saved.
     """
-    _check_devices(config)
+    ranks = find_ranks(devices=config.trainer.devices, num_nodes=config.trainer.num_nodes)
     if config.trainer.num_threads:
         torch.set_num_threads(config.trainer.num_threads)
     pl.seed_everything(config.seed, verbose=False)
     root = Path(config.data.root)
     train = read_manifest(root / f"{config.data.train}.jsonl")
     tune = read_manifest(root / f"{config.data.tune}.jsonl")
+    if len(tune) < ranks[1]:
+        raise ValueError(
+            f"data.tune={config.data.tune} holds {len(tune)} utterances, which are too few to "
+            f"choose a checkpoint on with {ranks[1]} devices; prepare the data with a larger share"
+        )
     vocabulary = _vocabulary(config, train, run_dir)
     model, report = new_model(config, vocabulary, run_dir)
-    kept, left_out = select(train, vocabulary, model.encoder.grid, config.data.max_seconds)
+    kept, left_out = select(train, vocabulary, model.grid, max_seconds=config.data.max_seconds)
     for reason, ids in left_out.items():
         console.print(f"left out of training, {reason}: {_listed(ids)}", highlight=False)
     console.print(
@@ -93,7 +99,10 @@ def fit(config: TrainConfig, run_dir: Path, *, console: Console) -> Fit:
     )
     throughput = Throughput()
     started = time.perf_counter()
-    checkpoints = _run(config, task, kept, run_dir, throughput=throughput, console=console)
+    checkpoints = _run(
+        config, task, kept, run_dir, ranks=ranks, throughput=throughput, console=console
+    )
+    task.share_unreadable()
     figures = {
         "updates": task.global_step,
         "best_update": checkpoints.best_update,
@@ -108,40 +117,13 @@ def fit(config: TrainConfig, run_dir: Path, *, console: Console) -> Fit:
     return Fit(figures, report)
 
 
-def select(
-    utterances: Sequence[Utterance],
-    vocabulary: Vocabulary,
-    grid: FrameGrid,
-    max_seconds: float | None,
-) -> tuple[list[Utterance], dict[str, list[str]]]:
-    """The utterances that can be trained on, and the ids of the others by reason.
-
-    CTC needs a frame for every target symbol and one more between equal neighbours; PyTorch's
-    ``zero_infinity`` would hide an utterance with fewer as a loss of zero.
-    """
-    kept: list[Utterance] = []
-    left_out: dict[str, list[str]] = {}
-    for utterance in utterances:
-        num_frames = grid.num_frames(utterance.num_samples or 0)
-        target = target_ids(utterance, vocabulary)
-        if not target:
-            left_out.setdefault("no words", []).append(utterance.id)
-        elif max_seconds is not None and utterance.duration > max_seconds:
-            left_out.setdefault(f"longer than {max_seconds:g} s", []).append(utterance.id)
-        elif min_frames(target) > num_frames:
-            reason = "more symbols than frames"
-            left_out.setdefault(reason, []).append(utterance.id)
-        else:
-            kept.append(utterance)
-    return kept, left_out
-
-
 def _run(
     config: TrainConfig,
     task: CTCTask,
     train: Sequence[Utterance],
     run_dir: Path,
     *,
+    ranks: tuple[int, int],
     throughput: Throughput,
     console: Console,
 ) -> Checkpoints:
@@ -149,7 +131,7 @@ def _run(
     folder = run_dir / CHECKPOINTS
     last = folder / LAST_STATE
     state = AtomicCheckpointIO().load_checkpoint(last) if last.is_file() else None
-    rank, num_ranks = _ranks()
+    rank, num_ranks = ranks
     loading = {"min_samples": task.model.encoder.grid.window, "rank": rank, "num_ranks": num_ranks}
     train_loader = training_loader(
         train,
@@ -170,7 +152,7 @@ def _run(
     loggers[0].resume_at(0 if state is None else state["global_step"])
     if state is not None:
         console.print(f"resuming at update {state['global_step']}", highlight=False)
-    with stop_on_signal() as stop_requested:
+    with stop_on_signal() as stop_requested, quiet_lightning():
         checkpoints = Checkpoints(
             folder,
             maximize=config.task.monitor == "f1",
@@ -183,7 +165,7 @@ def _run(
             accelerator=options.accelerator,
             devices=options.devices,
             num_nodes=options.num_nodes,
-            strategy="ddp" if num_ranks > 1 else "auto",
+            strategy=_strategy(task.report, num_ranks),
             precision=options.precision,  # type: ignore[arg-type]
             max_steps=options.max_updates,
             max_epochs=-1,
@@ -195,7 +177,7 @@ def _run(
             gradient_clip_val=config.optim.gradient_clip or None,
             log_every_n_steps=options.log_every,
             logger=loggers,
-            callbacks=[throughput, progress, checkpoints],
+            callbacks=[KeepSignals(stop_requested), throughput, progress, checkpoints],
             plugins=_plugins(),
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -203,8 +185,7 @@ def _run(
             use_distributed_sampler=False,
             default_root_dir=run_dir,
         )
-        with warnings.catch_warnings():
-            _quiet_lightning()
+        try:
             trainer.fit(
                 task,
                 train_loader,
@@ -214,6 +195,10 @@ def _run(
             )
             if checkpoints.last_update != trainer.global_step:
                 trainer.validate(task, tune_loader, verbose=False)
+        except SystemExit as stop:  # what Lightning makes of a second Ctrl-C
+            raise KeyboardInterrupt from stop
+        finally:
+            finish_loggers(loggers)
     if trainer.is_global_zero:
         save_weights(task.model, folder / LAST_WEIGHTS)
     return checkpoints
@@ -223,48 +208,28 @@ def _vocabulary(config: TrainConfig, train: Sequence[Utterance], run_dir: Path) 
     path = run_dir / VOCABULARY_FILE
     if path.is_file():
         return Vocabulary.load(path)
-    from slue_ner.core.labels import label_set
-
     labels = label_set(config.task.labels) if config.task.target == "tagged" else None
     vocabulary = Vocabulary.build((utterance.text for utterance in train), labels)
     vocabulary.save(path)
     return vocabulary
 
 
-def _check_devices(config: TrainConfig) -> None:
-    wanted = config.trainer.devices * config.trainer.num_nodes
-    started = "LOCAL_RANK" in os.environ or "SLURM_PROCID" in os.environ
-    if wanted > 1 and not started:
-        raise ValueError(
-            f"trainer.devices={config.trainer.devices} needs one process a device: start with "
-            f"`torchrun --nproc-per-node {config.trainer.devices} --no-python slue-ner train ...` "
-            "or use launcher=slurm"
-        )
-
-
-def _ranks() -> tuple[int, int]:
-    rank = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))
-    size = os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", "1"))
-    return int(rank), int(size)
-
-
 def _plugins() -> list[Any]:
     plugins: list[Any] = [AtomicCheckpointIO()]
-    if SLURMEnvironment.detect():
+    if SLURMEnvironment.detect() and not torchrun_started():
         # submitit requeues the job itself; both doing it starts it twice (Lightning #14893)
         plugins.append(SLURMEnvironment(auto_requeue=False))
     return plugins
 
 
-def _quiet_lightning() -> None:
-    # advice of Lightning that does not apply here: workers are a setting, the stream is endless
-    for message in (
-        ".*does not have many workers.*",
-        ".*GPU available but not used.*",
-        ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
-        ".*Checkpoint directory .* exists and is not empty.*",
-    ):
-        warnings.filterwarnings("ignore", message=message)
+def _strategy(report: AdaptationReport, num_ranks: int) -> Any:
+    if num_ranks == 1:
+        return "auto"
+    # ranks have unequal numbers of validation batches, and the buffers are constants; while the
+    # encoder is frozen its parameters get no gradient
+    return DDPStrategy(
+        broadcast_buffers=False, find_unused_parameters=report.encoder_frozen_until > 0
+    )
 
 
 def _peak_memory() -> int:

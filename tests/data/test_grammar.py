@@ -86,7 +86,7 @@ def test_easy_sentences_are_short_and_their_vocabulary_compact(
 ) -> None:
     words = words_of([sentence for sentences in easy.values() for sentence in sentences])
 
-    assert 150 <= len({word for sentence in words for word in sentence}) <= 250
+    assert 100 <= len({word for sentence in words for word in sentence}) <= 200
     assert all(3 <= len(sentence) <= 9 for sentence in words)
 
 

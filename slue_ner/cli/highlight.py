@@ -1,0 +1,55 @@
+"""Utterances with their entities in colour, and in brackets where there is no colour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from slue_ner.core.labels import COMBINED
+from slue_ner.core.types import EntitySpan, Prediction, Utterance
+
+_COLOURS = dict(
+    zip(
+        COMBINED.labels,
+        ("magenta", "bright_blue", "green", "red", "cyan", "yellow", "bright_magenta"),
+        strict=True,
+    )
+)
+
+
+def said(utterance: Utterance) -> Text:
+    """The reference transcript with its entities in combined labels."""
+    spans = [
+        (entity, (entity.start_char, entity.end_char))
+        for entity in utterance.entities
+        if entity.start_char is not None and entity.end_char is not None
+    ]
+    return _highlight(utterance.text, spans)
+
+
+def heard(prediction: Prediction) -> Text:
+    """The predicted transcript with its entities."""
+    words = prediction.text.split()
+    starts = [sum(len(word) + 1 for word in words[:index]) for index in range(len(words) + 1)]
+    spans = [
+        (entity, (starts[entity.words[0]], starts[entity.words[1]] - 1))
+        for entity in prediction.entities
+        if entity.words is not None
+    ]
+    return _highlight(prediction.text, spans)
+
+
+def _highlight(text: str, spans: Sequence[tuple[EntitySpan, tuple[int, int]]]) -> Text:
+    shown = Text()
+    position = 0
+    for entity, (start, end) in sorted(spans, key=lambda item: item[1]):
+        label = None if entity.label is None else COMBINED.convert(entity.label)
+        if label is None:
+            continue
+        shown.append(text[position:start])
+        shown.append(f"[{text[start:end]}]", style=f"bold {_COLOURS[label]}")
+        shown.append(label, style=_COLOURS[label])
+        position = end
+    shown.append(text[position:])
+    return shown

@@ -1,0 +1,108 @@
+"""``slue-ner train -m``: every combination through Hydra's launcher, failures named at the end."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+
+from slue_ner.cli.config import compose_tree, config_folder, plain
+from slue_ner.core.files import write_text
+
+_ERROR_FILE = "error.txt"
+_LEFT_OUT_OF_NAMES = "hydra.job.config.override_dirname.exclude_keys"
+
+
+def sweep(overrides: list[str]) -> int:
+    """Run every combination; a failed job does not end the others.
+
+    Each run's folder is named after the overrides that are swept over.
+
+    Raises:
+        ValueError: naming a choice that cannot be composed, before any job starts.
+    """
+    parsed = [OverridesParser.create().parse_override(override) for override in overrides]
+    fixed = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
+    for override in parsed:
+        for choice in _choices(override):
+            compose_tree([*fixed, choice])
+    folder = Path(str(compose_tree(fixed).run_dir))
+    for stale in folder.glob(f"*/{_ERROR_FILE}"):
+        stale.unlink()
+    keys = [o.get_key_element().lstrip("+~") for o in parsed if not o.is_sweep_override()]
+    status = _launch(
+        [
+            *overrides,
+            f"hydra.sweep.dir={_quoted(str(folder))}",
+            f"++{_LEFT_OUT_OF_NAMES}=[{','.join(_quoted(key) for key in keys)}]",
+        ]
+    )
+    failed = sorted(folder.glob(f"*/{_ERROR_FILE}"))
+    for path in failed:
+        reason = path.read_text(encoding="utf-8").strip()
+        print(f"slue-ner train: {path.parent.name} failed: {reason}", file=sys.stderr)
+    return 1 if failed else status
+
+
+def sweep_job(config: Any) -> int:
+    """One job of a sweep; importable, so that submitit can find it in another process.
+
+    Raises:
+        KeyboardInterrupt: when the job was asked to stop, so that the sweep stops too.
+    """
+    from slue_ner.cli.train import train
+
+    values = plain(config)
+    settings = HydraConfig.get()
+    # a value may be a path or a hub id; a run folder is one folder below the sweep's
+    name = settings.job.override_dirname.replace("/", "_")
+    run_dir = Path(settings.sweep.dir) / name
+    try:
+        if values["trainer"]["devices"] > 1:
+            _refuse_local_ddp(settings.launcher)
+        status = train({**values, "run_dir": str(run_dir)}, run_dir)
+    except Exception as error:
+        write_text(run_dir / _ERROR_FILE, f"{error}\n")
+        return 1
+    if status:
+        raise KeyboardInterrupt
+    return 0
+
+
+def _choices(override: Override) -> list[str]:
+    if not override.is_discrete_sweep():
+        return []
+    key = override.get_key_element()
+    return [f"{key}={value}" for value in override.sweep_string_iterator()]
+
+
+def _launch(overrides: list[str]) -> int:
+    before = sys.argv
+    # "train" stays in the program's name: Hydra reads only overrides from the arguments
+    sys.argv = ["slue-ner train", "-m", *overrides]
+    try:
+        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="train")(
+            sweep_job
+        )()
+    except SystemExit as stop:  # Hydra has printed why
+        return stop.code if isinstance(stop.code, int) else 1
+    finally:
+        sys.argv = before
+    return 0
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _refuse_local_ddp(launcher: Any) -> None:
+    if "submitit" not in str(launcher.get("_target_", "")):
+        raise ValueError(
+            "a local sweep runs one device a job; use launcher=slurm for trainer.devices > 1, or "
+            "start each run with torchrun"
+        )

@@ -1,0 +1,60 @@
+"""The processes of one run: how many, which one this is, and what they tell each other."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+Value = TypeVar("Value")
+
+
+def find_ranks(*, devices: int, num_nodes: int) -> tuple[int, int]:
+    """This process's rank and the number of ranks, as torchrun or SLURM says.
+
+    Raises:
+        ValueError: unless one process a device was started.
+    """
+    if torchrun_started():
+        rank, started = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    elif "SLURM_PROCID" in os.environ:
+        rank = int(os.environ["SLURM_PROCID"])
+        started = int(os.environ.get("SLURM_NTASKS", "1"))
+    else:
+        rank, started = 0, 1
+    if started != devices * num_nodes:
+        raise ValueError(
+            f"trainer.devices={devices} on trainer.num_nodes={num_nodes} needs one process a "
+            f"device but {started} were started: start with `torchrun --nproc-per-node {devices} "
+            "--no-python slue-ner train ...` or use launcher=slurm"
+        )
+    return rank, started
+
+
+def torchrun_started() -> bool:
+    """Whether torchrun started this process."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def gather(value: Value) -> list[Value]:
+    """``value`` of every rank, in their order; every rank must call this."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return [value]
+    parts: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(parts, value)
+    return parts
+
+
+def random_state() -> dict[str, Tensor]:
+    """State of torch's generators in this process."""
+    state = {"cpu": torch.get_rng_state()}
+    return {**state, "cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else state
+
+
+def set_random_state(state: dict[str, Tensor]) -> None:
+    """The inverse of ``random_state``."""
+    torch.set_rng_state(state["cpu"].cpu())
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"].cpu())

@@ -1,0 +1,61 @@
+"""The command line in this process, and in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from slue_ner.cli.main import main
+
+COMMAND = [sys.executable, "-c", "import sys; from slue_ner.cli.main import main; sys.exit(main())"]
+
+
+@dataclass
+class Ended:
+    """How a command ended and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def slue_ner(capsys: pytest.CaptureFixture[str]) -> Any:
+    """``slue_ner("score", "--help")``: runs the command here."""
+
+    def run(*arguments: str) -> Ended:
+        capsys.readouterr()
+        try:
+            status = main(list(arguments))
+        except SystemExit as stop:  # argparse
+            status = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return Ended(status, captured.out, captured.err)
+
+    threads = torch.get_num_threads()
+    yield run
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """``start("train", ...)``: the command in a process of its own, in an empty folder."""
+
+    def run(*arguments: str, **options: Any) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*COMMAND, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            **options,
+        )
+
+    return run

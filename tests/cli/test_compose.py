@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from slue_ner.cli.config import compose_config, config_folder
+from slue_ner.tasks.config import train_config
+
+MISSING = {"adaptation=frozen_layer": ["adaptation.layer=1"], "task=ctc_plain": []}
+EXPERIMENTS = sorted(path.stem for path in (config_folder() / "experiment").glob("*.yaml"))
+CHOICES = sorted(
+    f"{path.parent.name}={path.stem}"
+    for path in config_folder().glob("*/*.yaml")
+    if path.parent.name not in ("launcher", "experiment")
+)
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_of_every_group_composes(choice):
+    train_config(compose_config([choice, *MISSING.get(choice, [])]))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_composes(name):
+    values = compose_config([f"experiment={name}"])
+    config = train_config(values)
+    assert config.name == name
+    assert config.run_dir == f"runs/{name}"
+    assert "hydra" not in values and "launcher" not in values and "experiment" not in values
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_one_step_of_every_experiment_runs(slue_ner, tiny_overrides, tmp_path, name):
+    ended = slue_ner(
+        "train",
+        f"experiment={name}",
+        *tiny_overrides,
+        *("trainer.max_updates=1", "trainer.devices=1", "data.evaluate=[dev]"),
+        f"run_dir={tmp_path}/run",
+    )
+    assert ended.status == 0, ended.err
+    assert (tmp_path / "run/metrics.json").is_file()
+
+
+def test_a_strategy_brings_the_mixing_it_is_named_for():
+    assert compose_config(["adaptation=frozen_weighted_sum"])["mixing"]["kind"] == "weighted_sum"
+    both = compose_config(["adaptation=full", "mixing=weighted_sum"])
+    assert both["mixing"]["kind"] == "weighted_sum"
+    values = compose_config(["adaptation=frozen_layer", "adaptation.layer=1"])
+    assert values["mixing"] == {"kind": "layer", "layer": None}
+
+
+def test_the_command_line_has_the_last_word_over_an_experiment():
+    assert compose_config(["experiment=quickstart", "optim.lr=1.0"])["optim"]["lr"] == 1.0
+
+
+def test_cfg_prints_the_composed_config_and_trains_nothing(slue_ner, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ended = slue_ner("train", "--cfg", "adaptation=lora", "seed=7")
+    assert ended.status == 0
+    assert yaml.safe_load(ended.out) == compose_config(["adaptation=lora", "seed=7"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_train_help_lists_every_group_and_choice(slue_ner):
+    text = slue_ner("train", "--help").out
+    for path in config_folder().glob("*/*.yaml"):
+        assert path.stem in text
+
+
+def test_the_config_folder_is_absolute():
+    assert config_folder().is_absolute()
+    assert (Path(config_folder()) / "train.yaml").is_file()

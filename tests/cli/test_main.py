@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from slue_ner.cli.main import COMMANDS
+
+HELP_IMPORTS = """
+import sys, time
+started = time.perf_counter()
+from slue_ner.cli.main import main
+status = main(["--help"])
+assert status == 0
+assert time.perf_counter() - started < 0.5
+heavy = {"torch", "transformers", "pytorch_lightning", "hydra", "numpy"} & sys.modules.keys()
+assert not heavy, heavy
+"""
+
+
+def test_help_comes_at_once_and_without_torch():
+    done = subprocess.run([sys.executable, "-c", HELP_IMPORTS], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for command in COMMANDS:
+        assert command in done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(slue_ner, command):
+    ended = slue_ner(command, "--help")
+    assert ended.status == 0
+    example = ended.out.split("example", 1)[1]
+    assert f"slue-ner {command}" in example
+    assert ended.err == ""
+
+
+@pytest.mark.parametrize("kind", ["slue-voxpopuli", "jsonl", "synthetic"])
+def test_every_kind_of_data_has_help(slue_ner, kind):
+    ended = slue_ner("prepare", kind, "--help")
+    assert ended.status == 0
+    assert f"slue-ner prepare {kind}" in ended.out
+
+
+def test_the_version_is_printed(slue_ner):
+    assert slue_ner("--version").out.startswith("slue-ner 0.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (("trian",), 2, "slue-ner: unknown command 'trian'; did you mean 'train'?"),
+        (("prepare", "synthtic", "out"), 1, "unknown kind of data 'synthtic'; did you mean 'synt"),
+        (("train", "adaptation=lorra"), 1, "adaptation=lorra is unknown; did you mean 'lora'? ("),
+        (("train", "encoder=wavlm"), 1, "encoder=wavlm is unknown; did you mean 'wavlm_"),
+        (("train", "experiment=quikstart"), 1, "unknown; did you mean 'quickstart'? (choices: "),
+        (("train", "optm.lr=1"), 1, "override 'optm.lr' is unknown; did you mean 'optim.lr'?"),
+        (("train", "optm=linear"), 1, "override 'optm' is unknown; did you mean 'optim'?"),
+        (("train", "optim.lr=fast"), 1, "optim.lr should be float, got 'fast'"),
+        (("train", "+speed=1"), 1, "speed is unknown; did you mean 'seed'?"),
+        (("train", "lr"), 1, "override 'lr' cannot be read; write it as group=name or a.b=1"),
+        (("train", "--fast"), 1, "unknown option '--fast'; overrides look like group=name or"),
+        (("train", "adaptation=frozen_layer"), 1, "adaptation.layer has no default; give it as a"),
+        (("train", "task.target=spoken"), 1, "task.target='spoken' should be plain or tagged"),
+        (("train", "data.tune=test"), 1, "would choose checkpoints on the test set"),
+        (("train", "seed=0,1"), 1, "--multirun"),
+        (("predict", "gone", "--manifest", "m", "--output", "p"), 1, "m: no such file"),
+        (("score", "--references", "gone", "--predictions", "p"), 1, "gone: no such file"),
+    ],
+)
+def test_a_slip_is_answered_in_one_sentence(
+    slue_ner, tmp_path, monkeypatch, arguments, status, message
+):
+    monkeypatch.chdir(tmp_path)
+    ended = slue_ner(*arguments)
+    assert ended.status == status
+    assert message in ended.err
+    assert ended.err.count("\n") == 1
+    assert ended.out == ""
+    assert not list(tmp_path.iterdir())
+
+
+def test_data_that_is_not_there_is_one_sentence(slue_ner, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ended = slue_ner("train", "data.root=nowhere")
+    assert ended.status == 1
+    assert "data.root=nowhere has no fine-tune.jsonl (splits found: none); run" in ended.err
+
+
+def test_a_hub_id_without_a_network_is_one_sentence(slue_ner, tiny_corpus, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    started = time.monotonic()
+    ended = slue_ner("train", f"data.root={tiny_corpus}", "encoder=wavlm_base_plus")
+    assert ended.status == 1
+    assert "microsoft/wavlm-base-plus" in ended.err
+    assert ended.err.count("\n") == 1
+    assert time.monotonic() - started < 10
+
+
+def test_a_traceback_is_shown_on_request(slue_ner, monkeypatch):
+    monkeypatch.setenv("SLUE_NER_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="adaptation=lorra"):
+        slue_ner("train", "adaptation=lorra")

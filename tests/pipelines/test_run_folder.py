@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+
+from slue_ner.pipelines.run_folder import claim_folder, load_run, read_config
+
+
+def test_a_folder_keeps_the_config_that_claimed_it(tmp_path):
+    values = {"seed": 0, "optim": {"lr": 1e-5, "betas": [0.9, 0.98]}, "name": None}
+    claim_folder(tmp_path, values)
+    assert read_config(tmp_path / "config.yaml") == values
+    claim_folder(tmp_path, values)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"optim": {"lr": 2.0}}, r"optim.lr is 1.0 there and 2.0 here; choose another name="),
+        ({"optim": {"lr": 1.0, "eps": 1}}, "optim.eps is None there and 1 here"),
+        ({"optim": {}}, r"optim.lr is 1.0 there and None here"),
+    ],
+)
+def test_another_config_is_refused_by_key(tmp_path, values, message):
+    claim_folder(tmp_path, {"optim": {"lr": 1.0}})
+    with pytest.raises(ValueError, match=message):
+        claim_folder(tmp_path, values)
+
+
+def test_a_config_that_would_run_code_is_refused_unrun(tmp_path):
+    marker = tmp_path / "ran"
+    (tmp_path / "config.yaml").write_text(
+        f"name: !!python/object/apply:os.system ['touch {marker}']\n"
+    )
+    with pytest.raises(ValueError, match=r"config.yaml is not YAML: .*python/object/apply"):
+        load_run(tmp_path)
+    assert not marker.exists()
+
+
+def test_a_config_with_a_target_is_an_unknown_key(tmp_path, tiny_values):
+    claim_folder(tmp_path, {**tiny_values(), "_target_": "os.system"})
+    with pytest.raises(ValueError, match="_target_ is unknown"):
+        load_run(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "seven", ""])
+def test_a_config_that_is_no_mapping_is_refused(tmp_path, content):
+    (tmp_path / "config.yaml").write_text(content)
+    with pytest.raises(ValueError, match=r"config.yaml should hold a mapping, got"):
+        load_run(tmp_path)
+
+
+def test_a_folder_without_a_run_is_named(tmp_path, tiny_values):
+    with pytest.raises(ValueError, match=r"is not a run folder: it has no config.yaml"):
+        load_run(tmp_path)
+    claim_folder(tmp_path, tiny_values())
+    with pytest.raises(ValueError, match=r"is not a finished run: it has no vocabulary.json"):
+        load_run(tmp_path)

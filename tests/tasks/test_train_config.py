@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from slue_ner.models.adaptation.strategies import STRATEGIES
+from slue_ner.tasks.config import train_config
+
+
+@pytest.fixture
+def changed(tiny_values):
+    """``changed("trainer.devices", 0)``: a composed config with one value set or added."""
+
+    def build(key: str, value):
+        values = copy.deepcopy(tiny_values())
+        *path, name = key.split(".")
+        node = values
+        for part in path:
+            node = node[part]
+        node[name] = value
+        return values
+
+    return build
+
+
+def test_a_composed_config_becomes_typed(tiny_values):
+    config = train_config(tiny_values("adaptation=lora", "adaptation.rank=4"))
+    assert config.adaptation == STRATEGIES["lora"](rank=4)
+    assert config.data.evaluate == ["dev"]
+    assert config.optim.lr == 0.003
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("_target_", "os.system", "^_target_ is unknown; known: "),
+        ("encoder._target_", "os.system", "^encoder._target_ is unknown; "),
+        ("adaptation.strategy", "lorra", "adaptation='lorra' is unknown; did you mean 'lora'"),
+        ("adaptation.rank", 4, "^adaptation.rank is unknown; "),
+        ("adaptation", None, "adaptation.strategy is missing; known: full, reinit, lora"),
+        ("trainer.max_update", 3, "trainer.max_update is unknown; did you mean 'max_updates'"),
+        ("trainer.max_updates", "many", "trainer.max_updates should be int, got 'many'"),
+        ("trainer.accumulate", 0, "trainer.accumulate must be at least 1, got 0"),
+        ("trainer.precision", "bf16", "^trainer.precision='bf16' is unknown; known: 16-mixed"),
+        ("trainer.patience", -1, "patience must not be negative"),
+        ("logger.kind", "wandbb", "logger.kind='wandbb' should be csv, wandb or tensorboard"),
+        ("data.tune", "test", "data.tune=test would choose checkpoints on the test set"),
+        ("data.batch_seconds", 0.0, "data.batch_seconds must be positive, got 0.0"),
+        ("task.target", "taged", "task.target='taged' should be plain or tagged"),
+        ("task.target", "plain", "task.monitor=f1 needs task.target=tagged; use task.monitor=wer"),
+        ("mixing.kind", "first", "mixing.kind='first' is unknown; known: last, layer, weighted"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(changed, key, value, message):
+    with pytest.raises(ValueError, match=message):
+        train_config(changed(key, value))
+
+
+def test_a_missing_value_is_named(tiny_values):
+    values = tiny_values()
+    del values["optim"]["lr"]
+    with pytest.raises(ValueError, match=r"optim.lr is missing"):
+        train_config(values)

@@ -1,0 +1,35 @@
+"""The shape of the house: who may import whom, and how large a file may grow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = sorted((ROOT / "slue_ner").rglob("*.py"))
+
+
+def test_imports_keep_to_the_contracts():
+    contracts = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    done = subprocess.run(
+        [sys.executable, "-c", contracts, "--no-cache"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 broken" in done.stdout
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_is_short_and_plain(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 300
+    assert text.isascii()
+    assert "TODO" not in text
+
+
+def test_only_the_top_package_says_anything_in_its_init():
+    for path in FILES:
+        if path.name == "__init__.py" and path.parent.name != "slue_ner":
+            assert path.read_text() == ""
