@@ -18,8 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from race import Race, prepare, train_once
 from tables import publish, spread, table
-from training import Race, prepare, train_once
 
 from slue_ner.data.batch import Batch
 from slue_ner.data.loading import training_loader
@@ -83,7 +83,6 @@ def load_rates(race: Race, *, num_workers: int) -> list[float]:
     loader = training_loader(
         race.utterances,
         options=options,
-        # a loader in other processes gets its dataset by pickle: the ids are made before
         target=lambda utterance: target_ids(utterance, race.vocabulary),
         min_samples=race.model.encoder.grid.window,
         seed=race.config.seed,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils.data import Dataset
 from transformers import (
     SeamlessM4TFeatureExtractor,
@@ -50,9 +51,7 @@ def peer_model(model: CTCModel) -> Any:
     peer.lm_head.load_state_dict(model.head.projection.state_dict())
     if encoder.filter_bank is None:
         peer.freeze_feature_encoder()  # the example's default, and that of adaptation=full
-    trainable = sum(p.numel() for p in peer.parameters() if p.requires_grad)
-    ours = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    print(f"{encoder.family.name}: ours trains {ours:,} values, the peer {trainable:,}")
+    assert _num_trainable(peer) == _num_trainable(model)
     return peer
 
 
@@ -148,6 +147,10 @@ def train_seconds(
         )
         trainer.train()
     return clock.seconds
+
+
+def _num_trainable(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
 class _Clock(TrainerCallback):

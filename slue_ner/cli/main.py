@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "train a model from a config; -m sweeps over several",
     "predict": "find the entities in the audio of a manifest with a trained run",
     "score": "compare predictions with a manifest: F1, label F1, WER, with intervals",
+    "compare": "finished runs side by side, as a Markdown table",
 }
 
 _HELP = """usage: slue-ner COMMAND ...

@@ -16,7 +16,7 @@ UNSEEN_SHARE = 0.30
 """At least this share of all entities of dev, and of test, are names absent from training."""
 
 _TARGET_SHARE = 0.32
-_HELD_OUT_CHANCE = 0.65
+_HELD_OUT_CHANCE = 0.5
 _ENTITY_WEIGHTS = (0.25, 0.42, 0.25, 0.08)
 _RARE_WEIGHT = 0.15
 _MOST_TRIES = 2_000

@@ -17,7 +17,13 @@ from slue_ner.evaluation.score import Score, score
 from slue_ner.evaluation.seen import training_phrases
 from slue_ner.pipelines.end_to_end import predict
 from slue_ner.pipelines.provenance import provenance
-from slue_ner.pipelines.run_folder import METRICS_FILE, PREDICTIONS, claim_folder, load_run
+from slue_ner.pipelines.run_folder import (
+    METRICS_FILE,
+    PREDICTIONS,
+    claim_data,
+    claim_folder,
+    load_run,
+)
 from slue_ner.tasks.config import TrainConfig, train_config
 from slue_ner.tasks.devices import pick_device
 from slue_ner.tasks.training import fit
@@ -38,13 +44,15 @@ def run_experiment(values: Mapping[str, Any], run_dir: Path, *, console: Console
         ValueError: for a config or data that cannot be used.
     """
     config = train_config(values)
+    _check_manifests(config)
+    claim_folder(run_dir, values)
+    root = Path(config.data.root)
+    splits = (config.data.train, config.data.tune)
+    claim_data(run_dir, {split: root / f"{split}.jsonl" for split in splits})
     if (run_dir / METRICS_FILE).is_file():
-        claim_folder(run_dir, values)
         console.print(f"{run_dir} is finished already", highlight=False)
         finished: dict[str, Any] = read_json(run_dir / METRICS_FILE)
         return finished
-    _check_manifests(config)
-    claim_folder(run_dir, values)
     done = fit(config, run_dir, console=console)
     metrics: dict[str, Any] = {
         "schema": SCHEMA,

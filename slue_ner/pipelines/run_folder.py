@@ -3,6 +3,7 @@
 ::
 
     config.yaml       the composed config
+    data.json         hashes of the manifests trained and tuned on
     vocabulary.json   CTC symbols
     encoder.json      blueprint of the encoder, so that no hub is needed again
     log.csv           update, metric, value
@@ -20,13 +21,14 @@ from typing import Any
 
 import yaml
 
-from slue_ner.core.files import write_text
+from slue_ner.core.files import read_json, sha256, write_json, write_text
 from slue_ner.models.ctc_model import CTCModel
 from slue_ner.tasks.building import trained_model
 from slue_ner.tasks.config import TrainConfig, train_config
 from slue_ner.text.vocabulary import Vocabulary
 
 CONFIG_FILE = "config.yaml"
+DATA_FILE = "data.json"
 METRICS_FILE = "metrics.json"
 PREDICTIONS = "predictions"
 
@@ -87,6 +89,26 @@ def claim_folder(run_dir: Path, values: Mapping[str, Any]) -> None:
             raise ValueError(
                 f"{run_dir} already holds another run: {key} is {there.get(key)!r} there and "
                 f"{here.get(key)!r} here; choose another name=, or remove the folder"
+            )
+
+
+def claim_data(run_dir: Path, manifests: Mapping[str, Path]) -> None:
+    """Note which manifests the run is trained on, or check that they are still the same.
+
+    Raises:
+        ValueError: naming the manifest that changed; its symbols and utterances may be others.
+    """
+    hashes = {split: sha256(path) for split, path in manifests.items()}
+    path = run_dir / DATA_FILE
+    if not path.is_file():
+        write_json(path, hashes)
+        return
+    there = read_json(path)
+    for split, digest in hashes.items():
+        if there.get(split) != digest:
+            raise ValueError(
+                f"{manifests[split]} has changed since {run_dir} was started; choose another "
+                "name=, or remove the folder to train anew"
             )
 
 

@@ -14,7 +14,7 @@ from slue_ner.models.ctc_model import CTCModel
 from slue_ner.models.encoder import SpeechEncoder
 from slue_ner.models.heads import CTCHead
 from slue_ner.models.mixing import build_mixing
-from slue_ner.tasks.checkpoints import BEST_WEIGHTS, LAST_WEIGHTS, load_weights
+from slue_ner.tasks.checkpoint_files import BEST_WEIGHTS, LAST_WEIGHTS, load_weights
 from slue_ner.tasks.config import TrainConfig
 from slue_ner.text.vocabulary import Vocabulary
 

@@ -1,100 +1,15 @@
-"""Checkpoints: the last state to resume from, the best weights to predict with.
-
-``last.ckpt`` holds everything a resumed run needs; ``best.safetensors`` and
-``last.safetensors`` hold weights alone. Each is written whole or not at all, and a failed
-write ends the run with the path named (Lightning's own writer swallows it, Lightning #21800).
-"""
+"""When a run saves, which weights are its best, and when it stops."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.plugins.io import CheckpointIO
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
 
-from slue_ner.core.files import atomic_path
-
-LAST_STATE = "last.ckpt"
-LAST_WEIGHTS = "last.safetensors"
-BEST_WEIGHTS = "best.safetensors"
-
-
-class AtomicCheckpointIO(CheckpointIO):
-    """Writes through a temporary file and reads without running code."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
-    ) -> None:
-        """Write ``checkpoint`` to ``path``.
-
-        Raises:
-            OSError: naming the path when it cannot be written.
-        """
-        with atomic_path(Path(path)) as temporary, _as_os_error():
-            torch.save(checkpoint, temporary)
-
-    def load_checkpoint(
-        self, path: Any, map_location: Any = None, weights_only: bool | None = True
-    ) -> dict[str, Any]:
-        """Read ``path``; only tensors and plain values are accepted, whatever is asked.
-
-        Raises:
-            ValueError: naming the file when it is damaged or holds anything else.
-        """
-        try:
-            with warnings.catch_warnings(action="ignore"):  # torch wonders before it refuses
-                state: dict[str, Any] = torch.load(
-                    path, map_location=map_location or "cpu", weights_only=True
-                )
-        except (RuntimeError, UnpicklingError, EOFError, ValueError, KeyError) as error:
-            raise ValueError(
-                f"{path} is not a checkpoint of this program or is damaged; remove it to train "
-                "this run from the start"
-            ) from error
-        return state
-
-    def remove_checkpoint(self, path: Any) -> None:
-        """Delete ``path``."""
-        Path(path).unlink(missing_ok=True)
-
-
-def save_weights(module: nn.Module, path: Path) -> None:
-    """Write a module's weights as safetensors.
-
-    Raises:
-        OSError: naming the path when it cannot be written.
-    """
-    state: dict[str, Tensor] = module.state_dict()
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    with atomic_path(path) as temporary, _as_os_error():
-        save_file(tensors, temporary)
-
-
-def load_weights(module: nn.Module, path: Path) -> None:
-    """Load what ``save_weights`` wrote.
-
-    Raises:
-        ValueError: naming the file when it is damaged or belongs to another model.
-    """
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; has the run written a checkpoint yet?")
-    try:
-        module.load_state_dict(load_file(path), strict=True)
-    except (SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"{path} is damaged or does not fit the model of this run: {reason}"
-        ) from error
+from slue_ner.tasks.checkpoint_files import BEST_WEIGHTS, LAST_STATE, save_weights
 
 
 class Checkpoints(Callback):
@@ -209,15 +124,6 @@ class StopRequestedError(Exception):
     def __init__(self, update: int) -> None:
         super().__init__(f"stopped at update {update}; the same command goes on from there")
         self.update = update
-
-
-@contextmanager
-def _as_os_error() -> Iterator[None]:
-    """Torch and safetensors have exceptions of their own for a disk that is full."""
-    try:
-        yield
-    except (RuntimeError, SafetensorError) as error:
-        raise OSError(str(error).splitlines()[0]) from error
 
 
 def _mid_accumulation(trainer: pl.Trainer) -> bool:

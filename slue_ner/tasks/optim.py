@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import nn
 from torch.optim import AdamW
@@ -69,7 +70,7 @@ def build_optimizer(
     options: OptimOptions, *, encoder: Iterable[nn.Parameter], head: Iterable[nn.Parameter]
 ) -> AdamW:
     """AdamW with two groups, ``encoder`` and ``head``; vectors are not decayed."""
-    groups = []
+    groups: list[dict[str, Any]] = []
     head_lr = options.lr if options.head_lr is None else options.head_lr
     for name, parameters, lr in (("encoder", encoder, options.lr), ("head", head, head_lr)):
         parameters = list(parameters)

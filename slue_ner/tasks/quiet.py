@@ -10,9 +10,11 @@ from contextlib import contextmanager
 _LOGGERS = ("pytorch_lightning", "lightning_fabric")
 _ADVICE = (
     ".*does not have many workers.*",  # workers are a setting
+    ".*Consider setting `persistent_workers=True`.*",  # a stream without end starts them once
     ".*GPU available but not used.*",  # so is the accelerator
     ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # Lightning 2.6 on torch 2.11
     ".*module\\(s\\) in eval mode at the start of training.*",  # a frozen encoder stays in it
+    ".*mismatched key_padding_mask and attn_mask.*",  # stock WavLM attention, transformers 5.23
     ".*Checkpoint directory .* exists and is not empty.*",  # that is what resuming is
 )
 

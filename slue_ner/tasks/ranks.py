@@ -6,6 +6,8 @@ import os
 from typing import Any, TypeVar
 
 import torch
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor
 
 Value = TypeVar("Value")
@@ -17,7 +19,7 @@ def find_ranks(*, devices: int, num_nodes: int) -> tuple[int, int]:
     Raises:
         ValueError: unless one process a device was started.
     """
-    if torchrun_started():
+    if _torchrun_started():
         rank, started = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     elif "SLURM_PROCID" in os.environ:
         rank = int(os.environ["SLURM_PROCID"])
@@ -33,9 +35,25 @@ def find_ranks(*, devices: int, num_nodes: int) -> tuple[int, int]:
     return rank, started
 
 
-def torchrun_started() -> bool:
-    """Whether torchrun started this process."""
-    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+def process_strategy(num_ranks: int, *, head_first: bool) -> Any:
+    """Lightning's strategy for so many ranks.
+
+    Args:
+        num_ranks: of the run.
+        head_first: whether the encoder's parameters get no gradient for some updates.
+    """
+    if num_ranks == 1:
+        return "auto"
+    # ranks may have unequal numbers of validation batches, and the buffers are constants
+    return DDPStrategy(broadcast_buffers=False, find_unused_parameters=head_first)
+
+
+def process_plugins() -> list[Any]:
+    """What Lightning must be told about the scheduler that started this process."""
+    if SLURMEnvironment.detect() and not _torchrun_started():
+        # submitit requeues the job itself; both doing it starts it twice (Lightning #14893)
+        return [SLURMEnvironment(auto_requeue=False)]
+    return []
 
 
 def gather(value: Value) -> list[Value]:
@@ -58,3 +76,7 @@ def set_random_state(state: dict[str, Tensor]) -> None:
     torch.set_rng_state(state["cpu"].cpu())
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"].cpu())
+
+
+def _torchrun_started() -> bool:
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ

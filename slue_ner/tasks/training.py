@@ -11,8 +11,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
-from pytorch_lightning.strategies import DDPStrategy
 from rich.console import Console
 
 from slue_ner.core.labels import label_set
@@ -21,19 +19,19 @@ from slue_ner.core.types import Utterance
 from slue_ner.data.loading import evaluation_loader, training_loader
 from slue_ner.models.adaptation.report import AdaptationReport
 from slue_ner.tasks.building import CHECKPOINTS, VOCABULARY_FILE, new_model
-from slue_ner.tasks.checkpoints import (
+from slue_ner.tasks.checkpoint_files import (
     LAST_STATE,
     LAST_WEIGHTS,
     AtomicCheckpointIO,
-    Checkpoints,
     save_weights,
 )
+from slue_ner.tasks.checkpoints import Checkpoints
 from slue_ner.tasks.config import TrainConfig
 from slue_ner.tasks.ctc import CTCTask
 from slue_ner.tasks.loggers import CSVLog, build_loggers, finish_loggers
 from slue_ner.tasks.progress import Throughput, TrainingProgress
 from slue_ner.tasks.quiet import quiet_lightning
-from slue_ner.tasks.ranks import find_ranks, torchrun_started
+from slue_ner.tasks.ranks import find_ranks, process_plugins, process_strategy
 from slue_ner.tasks.signals import KeepSignals, stop_on_signal
 from slue_ner.tasks.targets import select, target_ids
 from slue_ner.text.vocabulary import Vocabulary
@@ -165,7 +163,7 @@ def _run(
             accelerator=options.accelerator,
             devices=options.devices,
             num_nodes=options.num_nodes,
-            strategy=_strategy(task.report, num_ranks),
+            strategy=process_strategy(num_ranks, head_first=task.report.encoder_frozen_until > 0),
             precision=options.precision,  # type: ignore[arg-type]
             max_steps=options.max_updates,
             max_epochs=-1,
@@ -178,7 +176,7 @@ def _run(
             log_every_n_steps=options.log_every,
             logger=loggers,
             callbacks=[KeepSignals(stop_requested), throughput, progress, checkpoints],
-            plugins=_plugins(),
+            plugins=[AtomicCheckpointIO(), *process_plugins()],
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -212,24 +210,6 @@ def _vocabulary(config: TrainConfig, train: Sequence[Utterance], run_dir: Path) 
     vocabulary = Vocabulary.build((utterance.text for utterance in train), labels)
     vocabulary.save(path)
     return vocabulary
-
-
-def _plugins() -> list[Any]:
-    plugins: list[Any] = [AtomicCheckpointIO()]
-    if SLURMEnvironment.detect() and not torchrun_started():
-        # submitit requeues the job itself; both doing it starts it twice (Lightning #14893)
-        plugins.append(SLURMEnvironment(auto_requeue=False))
-    return plugins
-
-
-def _strategy(report: AdaptationReport, num_ranks: int) -> Any:
-    if num_ranks == 1:
-        return "auto"
-    # ranks have unequal numbers of validation batches, and the buffers are constants; while the
-    # encoder is frozen its parameters get no gradient
-    return DDPStrategy(
-        broadcast_buffers=False, find_unused_parameters=report.encoder_frozen_until > 0
-    )
 
 
 def _peak_memory() -> int:

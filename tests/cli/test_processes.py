@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from slue_ner.tasks.checkpoints import AtomicCheckpointIO
+from slue_ner.tasks.checkpoint_files import AtomicCheckpointIO
 
 COMMAND = [sys.executable, "-c", "import sys; from slue_ner.cli.main import main; sys.exit(main())"]
 
@@ -52,7 +52,7 @@ def test_two_ranks_train_on_different_batches_and_write_one_result(tiny_override
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory, tiny_overrides):
-    """Weights of a run of 400 updates that nothing disturbed."""
+    """Weights of a run of 100 updates that nothing disturbed."""
     folder = tmp_path_factory.mktemp("uninterrupted")
     done = subprocess.run(
         [*COMMAND, *arguments(tiny_overrides)], cwd=folder, capture_output=True, text=True
@@ -62,7 +62,7 @@ def uninterrupted(tmp_path_factory, tiny_overrides):
 
 
 def arguments(tiny_overrides: list[str]) -> list[str]:
-    lengths = ["trainer.max_updates=400", "trainer.validate_every=200", "trainer.save_every=5"]
+    lengths = ["trainer.max_updates=100", "trainer.validate_every=50", "trainer.save_every=5"]
     return ["train", *tiny_overrides, *lengths, "trainer.log_every=50", "name=cut"]
 
 
@@ -100,3 +100,28 @@ def test_loader_processes_leave_ctrl_c_to_the_run(start, tiny_overrides, tmp_pat
     assert process.returncode == 130, err
     assert err.startswith("slue-ner train: stopped at update ")
     assert err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_ranks_that_are_asked_to_stop_save_together_and_go_on(tiny_overrides, tmp_path):
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+        *("--nproc-per-node", "2", "--no-python", *COMMAND, "train", *tiny_overrides),
+        *("name=cut", "trainer.devices=2", "trainer.validate_every=100", "trainer.save_every=5"),
+        *("trainer.log_every=100", "trainer.max_updates=300"),
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, start_new_session=True, **options
+    )
+    wait_for(tmp_path / "runs/cut/checkpoints/last.ckpt", process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode != 0
+    assert "the same command goes on from there" in err
+    state = AtomicCheckpointIO().load_checkpoint(tmp_path / "runs/cut/checkpoints/last.ckpt")
+    assert state["num_batches"] == state["global_step"] < 300
+    again = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert f"resuming at update {state['global_step']}\n" in again.stdout

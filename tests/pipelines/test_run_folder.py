@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from slue_ner.pipelines.run_folder import claim_folder, load_run, read_config
+from slue_ner.pipelines.run_folder import claim_data, claim_folder, load_run, read_config
 
 
 def test_a_folder_keeps_the_config_that_claimed_it(tmp_path):
@@ -55,3 +55,14 @@ def test_a_folder_without_a_run_is_named(tmp_path, tiny_values):
     claim_folder(tmp_path, tiny_values())
     with pytest.raises(ValueError, match=r"is not a finished run: it has no vocabulary.json"):
         load_run(tmp_path)
+
+
+def test_a_run_whose_training_data_has_changed_is_not_resumed(tmp_path):
+    manifest = tmp_path / "fine-tune.jsonl"
+    manifest.write_text("one\n")
+    run_dir = tmp_path / "run"
+    claim_data(run_dir, {"fine-tune": manifest})
+    claim_data(run_dir, {"fine-tune": manifest})
+    manifest.write_text("two\n")
+    with pytest.raises(ValueError, match=r"fine-tune\.jsonl has changed since .*run was started"):
+        claim_data(run_dir, {"fine-tune": manifest})

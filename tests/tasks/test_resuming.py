@@ -54,3 +54,13 @@ def test_a_run_may_be_stopped_again_and_again(train, tmp_path):
     seen += rest.batches
     assert seen == whole.batches[5:]
     assert_same_weights(rest.weights(), whole.weights())
+
+
+@pytest.mark.slow
+def test_loader_processes_change_neither_the_order_nor_the_weights(train, tmp_path):
+    whole = train(tmp_path / "whole")
+    with pytest.raises(StopRequestedError, match="update 4;"):
+        train(tmp_path / "cut", "data.num_workers=2", stop_after=4)
+    rest = train(tmp_path / "cut", "data.num_workers=2")
+    assert rest.batches == whole.batches[4:]
+    assert_same_weights(rest.weights(), whole.weights())

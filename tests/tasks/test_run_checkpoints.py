@@ -15,18 +15,14 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from slue_ner.tasks.checkpoints import (
-    AtomicCheckpointIO,
-    StopRequestedError,
-    load_weights,
-    save_weights,
-)
+from slue_ner.tasks.checkpoint_files import AtomicCheckpointIO, load_weights, save_weights
+from slue_ner.tasks.checkpoints import StopRequestedError
 from slue_ner.tasks.ctc import CTCTask
 
 SAVE_FOREVER = """
 import sys, itertools, torch
 from pathlib import Path
-from slue_ner.tasks.checkpoints import AtomicCheckpointIO
+from slue_ner.tasks.checkpoint_files import AtomicCheckpointIO
 io = AtomicCheckpointIO()
 for number in itertools.count(1):
     io.save_checkpoint({"number": number, "values": torch.full((50_000,), number)}, sys.argv[1])
