@@ -66,7 +66,7 @@ class FilterBank(nn.Module):
         """
         with torch.autocast(waveforms.device.type, enabled=False):
             # the float64 frames of one row stay in a CPU's cache: half the time
-            rows = waveforms.split(1) if waveforms.device.type == "cpu" else [waveforms]
+            rows = torch.split(waveforms, 1) if waveforms.device.type == "cpu" else [waveforms]
             log_mel = torch.cat([self._log_mel(row.float()) for row in rows])  # (B, N, M)
             num_mel_frames = 1 + (num_samples - WINDOW) // HOP
             features = _normalize(log_mel, num_mel_frames)
