@@ -27,7 +27,7 @@ commands:
 {commands}
 
 Each command has its own help: slue-ner COMMAND --help
-example: slue-ner train experiment=quickstart
+example: slue-ner train data.root=data/mine encoder=wavlm_base_plus adaptation=lora
 """
 
 

@@ -28,7 +28,7 @@ _NEXT = """
 what to run next:
   slue-ner predict {run} --manifest {data}/dev.jsonl --output dev.jsonl
   slue-ner score --references {data}/dev.jsonl --predictions dev.jsonl
-  slue-ner train experiment=quickstart name=lora adaptation=lora    # see slue-ner train --help
+  slue-ner train experiment=quickstart trainer.devices=1 name=three_layers adaptation=truncate
   slue-ner prepare slue-voxpopuli asapp/slue data/slue_voxpopuli    # the real thing
 """
 

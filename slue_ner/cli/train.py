@@ -16,7 +16,7 @@ the same command resumes a run that was interrupted and returns at once when it 
 {groups}
 
 example:
-  slue-ner train experiment=quickstart seed=1
+  slue-ner train data.root=data/mine encoder=wavlm_base_plus adaptation=lora name=mine
   slue-ner train -m name=strategies adaptation=full,reinit,lora,frozen_weighted_sum seed=0,1,2
 
 --cfg prints the composed config and trains nothing.
