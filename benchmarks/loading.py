@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from race import Race, prepare, train_once
 from tables import publish, spread, table
 
@@ -33,10 +34,12 @@ def main() -> None:
     parser.add_argument(
         "--roots", type=Path, nargs="+", default=[Path("data/so762"), Path("data/quickstart")]
     )
-    parser.add_argument("--utterances", type=int, default=320)
+    parser.add_argument("--utterances", type=int, default=480)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--publish", action="store_true", help="write results/ and README.md")
     arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     results = []
     for root in arguments.roots:
         with tempfile.TemporaryDirectory() as folder:
@@ -88,16 +91,16 @@ def load_rates(race: Race, *, num_workers: int) -> list[float]:
         seed=race.config.seed,
     )
     batches: Iterator[Batch] = iter(loader)
-    waiting = [next(batches)] if num_workers else []  # workers take seconds to start
+    started_up = sum(1 for _ in itertools.islice(batches, num_workers))  # one batch a worker
     rates = []
     for number in range(PASSES):
-        wanted = race.num_batches(number) - len(waiting)
+        wanted = race.num_batches(number) - started_up
         started = time.perf_counter()
         seconds = sum(
             int(batch.num_samples.sum()) / 16_000 for batch in itertools.islice(batches, wanted)
         )
         rates.append(seconds / (time.perf_counter() - started))
-        waiting = []
+        started_up = 0
     return rates
 
 

@@ -84,7 +84,7 @@ def _corpus() -> SyntheticOptions:
         num_tune=160,
         num_dev=200,
         num_test=400,
-        num_voices=144,
+        num_voices=480,
         num_accents=2,
         num_workers=os.cpu_count() or 1,
     )

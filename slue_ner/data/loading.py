@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing.util import Finalize
 from typing import Any
 
 import torch
@@ -114,12 +116,15 @@ def _loader(
         prefetch_factor=4 if num_workers else None,
         # a forked child of a process that runs OpenMP threads can hang
         multiprocessing_context="spawn" if num_workers else None,
-        worker_init_fn=_leave_signals_to_parent if num_workers else None,
+        worker_init_fn=_settle_worker if num_workers else None,
         persistent_workers=False,
     )
 
 
-def _leave_signals_to_parent(_: int) -> None:
-    """Ctrl-C and SLURM signal the whole process group; the run still needs its next batch."""
+def _settle_worker(_: int) -> None:
+    # Ctrl-C and SLURM signal the whole process group; the run still needs its next batch
     for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
+    # the stream has no end, so a worker is always stopped in the middle of a batch; before
+    # Python 3.14 the interpreter then ends its sending thread inside torch, which aborts
+    Finalize(None, os._exit, args=(0,), exitpriority=-100)
