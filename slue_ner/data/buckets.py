@@ -43,6 +43,8 @@ class BucketStream:
 
     Within an epoch every utterance occurs once. Utterances are sorted by length with some
     jitter, so neighbours differ between epochs, cut into batches, and the batches shuffled.
+    Batches that several ranks take in the same update stay together: they are of like length,
+    so no rank waits long for another.
 
     Attributes:
         durations: seconds of each utterance.
@@ -75,9 +77,11 @@ class BucketStream:
         jitter = random.uniform(0.95, 1.05, len(durations))  # costs 4 % of padding
         order = np.argsort(durations * jitter, kind="stable")
         batches = fill_batches(order.tolist(), durations.tolist(), self.batch_seconds)
-        if not (self.short_first and number == 0):
-            batches = [batches[i] for i in random.permutation(len(batches))]
-        return batches
+        batches = _fill_rounds(batches, self.num_ranks)
+        if self.short_first and number == 0:
+            return batches
+        rounds = [batches[i : i + self.num_ranks] for i in range(0, len(batches), self.num_ranks)]
+        return [batch for i in random.permutation(len(rounds)) for batch in rounds[i]]
 
     def __iter__(self) -> Iterator[list[int]]:
         """Batches of this rank from ``start`` on, without end."""
@@ -89,3 +93,15 @@ class BucketStream:
                 continue
             yield from batches[skip :: self.num_ranks]
             skip = (skip - len(batches)) % self.num_ranks
+
+
+def _fill_rounds(batches: list[list[int]], num_ranks: int) -> list[list[int]]:
+    """Halve the fullest batches until every rank gets as many, if they can be halved."""
+    while len(batches) % num_ranks:
+        fullest = max(range(len(batches)), key=lambda index: len(batches[index]))
+        batch = batches[fullest]
+        if len(batch) < 2:
+            break
+        middle = len(batch) // 2
+        batches = [*batches[:fullest], batch[:middle], batch[middle:], *batches[fullest + 1 :]]
+    return batches

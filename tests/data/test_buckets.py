@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from itertools import islice, pairwise
+from itertools import chain, count, islice, pairwise
 
 import pytest
 from hypothesis import given
@@ -50,7 +50,9 @@ def test_starting_at_a_batch_is_skipping_those_before(seconds, budget, start):
 
 @given(durations, budgets, st.integers(1, 5), st.integers(0, 20))
 def test_ranks_share_one_stream_in_turn(seconds, budget, num_ranks, start):
-    whole = islice(BucketStream(durations=seconds, batch_seconds=budget), start * num_ranks, None)
+    stream = BucketStream(durations=seconds, batch_seconds=budget, num_ranks=num_ranks)
+    epochs = chain.from_iterable(stream.epoch(number) for number in count())
+    whole = islice(epochs, start * num_ranks, None)
     ranks = [
         iter(
             BucketStream(
@@ -98,3 +100,17 @@ def test_a_stream_of_nothing_is_refused():
         BucketStream(durations=[], batch_seconds=1.0)
     with pytest.raises(ValueError, match=r"data.batch_seconds must be positive, got -1"):
         BucketStream(durations=[1.0], batch_seconds=-1)
+
+
+def test_batches_of_one_update_are_of_like_length_on_every_rank():
+    seconds = [1.0 + 0.01 * i for i in range(400)]
+    batches = BucketStream(durations=seconds, batch_seconds=20.0, num_ranks=4).epoch(1)
+    for first in range(0, len(batches), 4):
+        longest = [max(seconds[i] for i in batch) for batch in batches[first : first + 4]]
+        assert max(longest) - min(longest) < 1.0  # the whole corpus spans 4 s
+
+
+@given(st.lists(st.floats(0.5, 2.0), min_size=16, max_size=40), st.integers(2, 4))
+def test_every_rank_gets_as_many_batches_of_an_epoch(seconds, num_ranks):
+    stream = BucketStream(durations=seconds, batch_seconds=8.0, num_ranks=num_ranks)
+    assert len(stream.epoch(0)) % num_ranks == 0
