@@ -51,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"slue-ner: unknown command {command!r}; {nearest(command, COMMANDS)}", file=sys.stderr
         )
         return 2
+    # the hub's client logs every failed request before we say in one sentence what it means
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     try:
         status: int = import_module(f"slue_ner.cli.{command}").run(rest)
         return status
