@@ -10,6 +10,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch.utils.flop_counter import FlopCounterMode
 
 from slue_ner.data.batch import Batch
 
@@ -57,6 +58,14 @@ class Throughput(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
         self._mark = time.perf_counter()
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        """Count the operations of the first batch, on a GPU only."""
+        if self.flops_per_padded_second is None and batch.waveforms.is_cuda and len(batch):
+            flops = count_flops(pl_module, batch)
+            self.flops_per_padded_second = flops * self.sample_rate / batch.waveforms.numel()
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop the clock."""
@@ -109,6 +118,18 @@ class Throughput(Callback):
         if peak is None:
             return None
         return self.flops_per_padded_second * self.padded_seconds / self.train_seconds / peak
+
+
+def count_flops(pl_module: pl.LightningModule, batch: Batch) -> float:
+    """Floating-point operations of one training step on ``batch``.
+
+    A backward pass costs twice the forward pass, so three forwards are counted; what is frozen
+    costs less than that.
+    """
+    devices = [batch.waveforms.device] if batch.waveforms.is_cuda else []
+    with torch.random.fork_rng(devices), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        pl_module.model(batch.waveforms, batch.num_samples)  # type: ignore[operator]
+    return 3.0 * float(counter.get_total_flops())
 
 
 class TrainingProgress(Callback):
