@@ -2,97 +2,110 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from slue_ner.core.files import read_json, write_text
+from slue_ner.analysis.figures import Figure
+from slue_ner.analysis.rows import SCORES, Row
+from slue_ner.analysis.sweeps import find_runs
+from slue_ner.core.files import read_json
+from slue_ner.core.suggest import nearest
+from slue_ner.pipelines.run_folder import CONFIG_FILE, METRICS_FILE, read_config
 
-HEADER = (
-    "run",
-    "split",
-    "strategy",
-    "trainable",
-    "seed",
-    "F1",
-    "label F1",
-    "WER",
-    "train s",
-    "audio-s/s",
-    "memory",
-    "hardware",
-    "commit, date",
-    "command",
-)
-
-_SCORES = ("ner.micro.f1", "ner_label.micro.f1", "wer")
+_NOT_SETTING = ("seed", "name", "run_dir")
 
 
-def compare(runs: Sequence[Path]) -> list[tuple[str, ...]]:
-    """One row for every run and split, in the columns of ``HEADER``.
+def compare(folders: Sequence[Path], *, splits: Sequence[str] = ()) -> tuple[list[Row], list[str]]:
+    """One row for every run and split, and notes about what has no row.
 
     Args:
-        runs: run folders with a ``metrics.json``.
+        folders: run folders, or folders that hold some.
+        splits: those to show, in this order; empty for all that a run has scored.
 
     Raises:
-        ValueError: naming a folder that is not a finished run.
+        ValueError: naming a folder that is not a finished run, or a split that no run has.
     """
-    rows = []
-    for folder in runs:
-        path = folder / "metrics.json"
-        if not path.is_file():
-            raise ValueError(f"{folder} is not a finished run: it has no metrics.json")
-        metrics = read_json(path)
-        for split, scores in metrics["splits"].items():
-            rows.append(_row(metrics["run"], split, scores))
-    return rows
+    runs, notes = find_runs(folders)
+    by_run = [(name, _rows(folder, name)) for folder, name in runs.items()]
+    _note(notes, "no scored split", [name for name, rows in by_run if not rows])
+    known = dict.fromkeys(split for _, rows in by_run for split in rows)
+    for split in splits:
+        if split not in known:
+            raise ValueError(f"no run has a split {split!r}; {nearest(split, known)}")
+        lacking = [name for name, rows in by_run if rows and split not in rows]
+        _note(notes, f"no split {split}", lacking)
+    chosen = dict.fromkeys(splits) or known
+    return [rows[split] for _, rows in by_run for split in chosen if split in rows], notes
 
 
-def to_markdown(rows: Sequence[Sequence[str]]) -> str:
-    """The rows as a Markdown table with its header."""
-    lines = [HEADER, ("---",) * len(HEADER), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def _note(notes: list[str], what: str, names: Sequence[str]) -> None:
+    if names:
+        notes.append(f"{len(names)} runs have {what} and are left out: {'; '.join(names)}")
 
 
-def write_into(path: Path, name: str, text: str) -> None:
-    """Replace what stands between ``<!-- NAME -->`` and ``<!-- /NAME -->`` in a file.
+def _rows(folder: Path, name: str) -> dict[str, Row]:
+    """The rows of a finished run by split; none where nothing was scored, as in pre-training."""
+    metrics = read_json(folder / METRICS_FILE)
+    if not (folder / CONFIG_FILE).is_file():
+        raise ValueError(f"{folder} has no {CONFIG_FILE}; copy the whole run folder")
+    config = read_config(folder / CONFIG_FILE)
+    try:
+        return {
+            split: _row(name, config, metrics["run"], split, scores)
+            for split, scores in metrics["splits"].items()
+        }
+    except KeyError as error:
+        raise ValueError(
+            f"{folder} is not a run of this version: {METRICS_FILE} or {CONFIG_FILE} lacks {error}"
+        ) from error
 
-    Raises:
-        ValueError: when the file lacks the two marks.
-    """
-    content = path.read_text(encoding="utf-8") if path.is_file() else ""
-    first, last = f"<!-- {name} -->", f"<!-- /{name} -->"
-    if first not in content or last not in content:
-        raise ValueError(f"{path} needs the lines {first} and {last} around the table")
-    before, rest = content.split(first, 1)
-    after = rest.split(last, 1)[1]
-    write_text(path, f"{before}{first}\n{text}\n{last}{after}")
 
-
-def _row(run: Mapping[str, Any], split: str, scores: Mapping[str, Any]) -> tuple[str, ...]:
+def _row(
+    name: str,
+    config: Mapping[str, Any],
+    run: Mapping[str, Any],
+    split: str,
+    scores: Mapping[str, Any],
+) -> Row:
     training, adaptation = run["training"], run["adaptation"]
-    return (
-        str(run["name"]),
-        split,
-        str(adaptation["strategy"]),
-        f"{adaptation['num_trainable'] / 1e6:.1f} M ({100 * adaptation['trainable_share']:.0f} %)",
-        str(run["seed"]),
-        *(_rate(scores, path) for path in _SCORES),
-        f"{training['seconds']:.0f}",
-        f"{training['audio_seconds_per_second']:.0f}",
-        f"{training['peak_memory_bytes'] / 2**30:.1f} GiB",
-        str(run["hardware"]),
-        f"{run['commit']}, {run['date']}",
-        f"`{run['command']}`",
+    setting = {key: value for key, value in config.items() if key not in _NOT_SETTING}
+    return Row(
+        run=name,
+        split=split,
+        strategy=adaptation["strategy"],
+        encoder=_encoder(config["encoder"]),
+        data=_data(config["data"]),
+        num_trainable=adaptation["num_trainable"],
+        trainable_share=adaptation["trainable_share"],
+        seeds=(run["seed"],),
+        updates=training["updates"],
+        scores={key: _figure(scores, path) for key, path in SCORES.items()},
+        seconds=training["seconds"],
+        peak_memory_bytes=training["peak_memory_bytes"],
+        audio_seconds_per_second=training["audio_seconds_per_second"],
+        hardware=run["hardware"],
+        commit=run["commit"] or f"version {run['slue_ner']}",
+        date=run["date"],
+        command=run["command"],
+        setting=json.dumps(setting, sort_keys=True, default=str),
     )
 
 
-def _rate(scores: Mapping[str, Any], path: str) -> str:
+def _encoder(options: Mapping[str, Any]) -> str:
+    source = options.get("source")
+    return f"{options['family']}, random weights" if source is None else str(source)
+
+
+def _data(options: Mapping[str, Any]) -> str:
+    more = [Path(manifest).parent.name for manifest in options.get("more") or ()]
+    return " + ".join([Path(options["root"]).name, *more])
+
+
+def _figure(scores: Mapping[str, Any], path: str) -> Figure:
     value: Any = scores
     for key in path.split("."):
         value = value.get(key) if isinstance(value, Mapping) else None
-    if value is None:
-        return "-"
     interval = scores.get("intervals", {}).get(path)
-    around = "" if interval is None else f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
-    return f"{100 * value:.1f}{around}"
+    return Figure(value, None if interval is None else (interval[0], interval[1]))

@@ -1,38 +1,102 @@
-"""``slue-ner compare``: finished runs as one Markdown table."""
+"""``slue-ner compare``: finished runs in one table."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 _EXAMPLE = """example:
   slue-ner compare runs/quickstart runs/lora
+  slue-ner compare runs/strategies --split dev --seeds --sort f1
+  slue-ner compare runs/strategies --columns run,f1,seconds --format csv > strategies.csv
   slue-ner compare runs/so762 --into recipes/so762/README.md --block results
 """
 
+_WIDTH = 100
+"""Of the table for terminals where standard output is none."""
+
 
 def run(arguments: list[str]) -> int:
-    """Print the table, or write it into a page between two marks."""
+    """Print the table, or write it into a page between two marks; notes go to stderr."""
     options = _parser().parse_args(arguments)
-    from slue_ner.analysis.compare import compare, to_markdown, write_into
+    format = options.format or _default_format(options)
+    if options.into is not None and format != "markdown":
+        raise ValueError(f"--into writes Markdown, not {format}; leave one of the two out")
+    from slue_ner.analysis.columns import COLUMNS, TERMINAL, choose, filled
 
-    table = to_markdown(compare(options.runs))
-    if options.into is None:
-        print(table)
+    names = TERMINAL if format == "terminal" else list(COLUMNS)
+    columns = choose(names if options.columns is None else options.columns.split(","))
+    from slue_ner.analysis.compare import compare
+    from slue_ner.analysis.rows import ranked
+    from slue_ner.analysis.seeds import fold_seeds
+    from slue_ner.analysis.tables import to_csv, to_json, to_markdown, to_terminal, write_into
+
+    rows, notes = compare(options.runs, splits=options.split)
+    for note in notes:
+        print(f"slue-ner compare: {note}", file=sys.stderr)
+    if not rows:
+        raise ValueError("there is nothing to compare: no finished run has a scored split")
+    if options.seeds:
+        rows = fold_seeds(rows)
+    if options.sort is not None:
+        rows = ranked(rows, options.sort)
+    if options.columns is None and format in ("terminal", "markdown"):
+        columns = filled(columns, rows)
+    if format == "terminal":
+        from rich.console import Console
+
+        console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _WIDTH)
+        console.print(to_terminal(rows, columns))
         return 0
-    write_into(options.into, options.block, table)
-    print(f"table of {len(options.runs)} runs written into {options.into}")
+    text = {"markdown": to_markdown, "csv": to_csv, "json": to_json}[format](rows, columns)
+    if options.into is None:
+        print(text)
+        return 0
+    write_into(options.into, options.block, text)
+    print(f"table of {len(rows)} rows written into {options.into}")
     return 0
 
 
+def _default_format(options: argparse.Namespace) -> str:
+    return "terminal" if options.into is None and sys.stdout.isatty() else "markdown"
+
+
 def _parser() -> argparse.ArgumentParser:
+    from slue_ner.analysis.columns import COLUMNS
+
     parser = argparse.ArgumentParser(
         prog="slue-ner compare",
         description="Finished runs side by side: what was trained, what it scored, what it cost.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("runs", type=Path, nargs="+", help="run folders")
+    parser.add_argument(
+        "runs", type=Path, nargs="+", help="run folders, or folders that hold some (a sweep)"
+    )
+    parser.add_argument(
+        "--split",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="may be repeated (default: all)",
+    )
+    parser.add_argument(
+        "--seeds",
+        action="store_true",
+        help="fold runs that differ in their seed alone: mean and standard deviation of the "
+        "scores, mean of the times, highest memory",
+    )
+    parser.add_argument(
+        "--sort", choices=("f1", "wer", "name"), help="best first (default: as given)"
+    )
+    parser.add_argument("--columns", metavar="A,B", help="some of " + ", ".join(COLUMNS))
+    parser.add_argument(
+        "--format",
+        choices=("terminal", "markdown", "csv", "json"),
+        help="csv and json hold fractions and unrounded numbers (default: terminal on a terminal, "
+        "else markdown)",
+    )
     parser.add_argument("--into", type=Path, metavar="FILE", help="page to write the table into")
     parser.add_argument("--block", default="results", help="name of the marks around the table")
     return parser

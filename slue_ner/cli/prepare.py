@@ -140,7 +140,9 @@ def _parser() -> argparse.ArgumentParser:
     synthetic = _kind(kinds, "synthetic", _synthetic, "a spoken corpus made on the spot")
     _common(synthetic)
     synthetic.add_argument(
-        "--preset", default="easy", help="easy (small vocabulary) or wide (default: easy)"
+        "--preset",
+        default="easy",
+        help="easy (small vocabulary), wide, or words (random ones, no entities) (default: easy)",
     )
     synthetic.add_argument(
         "--text", type=Path, nargs="+", help="speak this SLUE TSV or JSONL instead of a grammar"

@@ -58,6 +58,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if value is None and type(None) in choices:
             return None
         rest = [choice for choice in choices if choice is not type(None)]
+        if any(isinstance(choice, type) and type(value) is choice for choice in rest):
+            return value
         return _convert(rest[0], value, where)
     if hint is Any:
         return value

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from slue_ner.core.types import Utterance
 from slue_ner.data.audio import AudioError, read_audio
+from slue_ner.data.augment import AugmentOptions, augment
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Batch:
         targets: symbol ids padded with 0, ``(B, U)``.
         num_targets: real length of each target, ``(B,)``.
         frame_labels: one class a frame, ``(B, T)``; ``None`` for CTC.
+        clean: the waveforms without the filter, reverberation and noise that augmentation gave
+            them, ``(B, S)``; ``None`` without augmentation.
         unreadable: ``(id, reason)`` of the utterances left out because their audio cannot be
             read; the caller must count them.
     """
@@ -35,6 +38,7 @@ class Batch:
     targets: Tensor
     num_targets: Tensor
     frame_labels: Tensor | None = None
+    clean: Tensor | None = None
     unreadable: tuple[tuple[str, str], ...] = ()
 
     def __len__(self) -> int:
@@ -57,6 +61,7 @@ class Batch:
             targets=change(self.targets),
             num_targets=change(self.num_targets),
             frame_labels=None if self.frame_labels is None else change(self.frame_labels),
+            clean=None if self.clean is None else change(self.clean),
         )
 
 
@@ -68,6 +73,7 @@ class Example:
     waveform: Tensor | None  # (S,)
     target: Tensor  # (U,)
     error: str | None = None
+    clean: Tensor | None = None  # (S,)
 
 
 class UtteranceDataset(Dataset[Example]):
@@ -79,6 +85,7 @@ class UtteranceDataset(Dataset[Example]):
         min_samples: a shorter waveform gives the encoder no frame and is an error.
         max_kept_bytes: decoded waveforms kept in memory for the next epoch, first come first
             kept; decoding ogg costs about a tenth of training a small encoder on a CPU.
+        augment: what is done to the audio of an index that comes with a seed.
     """
 
     def __init__(
@@ -88,8 +95,10 @@ class UtteranceDataset(Dataset[Example]):
         target: Callable[[Utterance], list[int]] | None,
         min_samples: int,
         max_kept_bytes: int = 0,
+        augment: AugmentOptions | None = None,
     ) -> None:
         self.utterances = utterances
+        self.augment = augment
         self.min_samples = min_samples
         self._kept: dict[int, Tensor] = {}
         self._free_bytes = max_kept_bytes
@@ -102,8 +111,13 @@ class UtteranceDataset(Dataset[Example]):
         """Number of utterances."""
         return len(self.utterances)
 
-    def __getitem__(self, index: int) -> Example:
-        """Read one utterance; unreadable audio comes back as an ``error``, never raised."""
+    def __getitem__(self, key: int | tuple[int, Sequence[int]]) -> Example:
+        """Read one utterance; unreadable audio comes back as an ``error``, never raised.
+
+        Args:
+            key: its index, or index and seed of its augmentation.
+        """
+        index, seed = (key, None) if isinstance(key, int) else key
         utterance = self.utterances[index]
         target = self.targets[index]
         try:
@@ -113,7 +127,12 @@ class UtteranceDataset(Dataset[Example]):
         if index not in self._kept and waveform.nbytes <= self._free_bytes:
             self._free_bytes -= waveform.nbytes
             self._kept[index] = waveform
-        return Example(utterance.id, waveform, target)
+        if self.augment is None or seed is None:
+            return Example(utterance.id, waveform, target)
+        clean, changed = augment(waveform.numpy(), self.augment, np.random.default_rng(seed))
+        return Example(
+            utterance.id, torch.from_numpy(changed), target, clean=torch.from_numpy(clean)
+        )
 
     def _read(self, utterance: Utterance) -> Tensor:
         if utterance.audio is None:
@@ -132,12 +151,14 @@ def collate(examples: Sequence[Example]) -> Batch:
     readable = [(e, e.waveform) for e in examples if e.waveform is not None]
     waveforms = [waveform for _, waveform in readable]
     targets = [example.target for example, _ in readable]
+    clean = [example.clean for example, _ in readable if example.clean is not None]
     return Batch(
         ids=tuple(example.id for example, _ in readable),
         waveforms=_pad(waveforms, torch.float32),  # (B, S)
         num_samples=torch.tensor([len(waveform) for waveform in waveforms], dtype=torch.long),
         targets=_pad(targets, torch.long),  # (B, U)
         num_targets=torch.tensor([len(target) for target in targets], dtype=torch.long),
+        clean=_pad(clean, torch.float32) if clean else None,  # (B, S)
         unreadable=tuple((e.id, e.error) for e in examples if e.error is not None),
     )
 

@@ -66,7 +66,7 @@ def load_lexicon(preset: str, *, seed: int) -> Lexicon:
         ValueError: naming the known presets.
     """
     if preset not in PRESETS:
-        raise ValueError(f"unknown preset {preset!r}; {nearest(preset, PRESETS)}")
+        raise ValueError(f"unknown preset {preset!r}; {nearest(preset, (*PRESETS, 'words'))}")
     text = files("slue_ner.data").joinpath("lexicon.json").read_text(encoding="utf-8")
     record = json.loads(text)[preset]
     generator = random.Random(f"lexicon {preset} {seed}")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.util import Finalize
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from slue_ner.core.time import Seconds
 from slue_ner.core.types import Utterance
+from slue_ner.data.augment import AugmentOptions
 from slue_ner.data.batch import UtteranceDataset, collate
 from slue_ner.data.buckets import BucketStream, fill_batches
 
@@ -28,6 +30,8 @@ class DataOptions:
     Attributes:
         root: folder with the manifests that ``slue-ner prepare`` wrote.
         train, tune: names of the splits to train on and to choose checkpoints on.
+        more: manifests to train on as well, wherever they are.
+        unlabelled: the same, of which only the audio is used (pre-training).
         evaluate: splits that are predicted and scored when training is over.
         batch_seconds: padded seconds of audio a batch, a device.
         max_seconds: longer utterances are left out of training, counted; ``None`` keeps all.
@@ -38,11 +42,23 @@ class DataOptions:
     root: str
     train: str
     tune: str
+    more: list[str]
+    unlabelled: list[str]
     evaluate: list[str]
     batch_seconds: Seconds
     max_seconds: Seconds | None
     num_workers: int
     short_first: bool
+
+    @property
+    def train_manifests(self) -> list[Path]:
+        """All that is trained on with its labels."""
+        return [Path(self.root) / f"{self.train}.jsonl", *map(Path, self.more)]
+
+    @property
+    def tune_manifest(self) -> Path:
+        """What checkpoints are chosen on."""
+        return Path(self.root) / f"{self.tune}.jsonl"
 
     def __post_init__(self) -> None:
         if self.tune == "test":
@@ -61,6 +77,7 @@ def training_loader(
     target: Callable[[Utterance], list[int]],
     min_samples: int,
     seed: int,
+    augment: AugmentOptions | None = None,
     start: int = 0,
     rank: int = 0,
     num_ranks: int = 1,
@@ -71,6 +88,7 @@ def training_loader(
         target=target,
         min_samples=min_samples,
         max_kept_bytes=MAX_KEPT_BYTES // max(1, options.num_workers),
+        augment=augment,
     )
     stream = BucketStream(
         durations=[utterance.duration for utterance in utterances],
@@ -81,7 +99,9 @@ def training_loader(
         rank=rank,
         num_ranks=num_ranks,
     )
-    return _loader(dataset, stream, options.num_workers)
+    if augment is None or not augment.changes:
+        return _loader(dataset, stream, options.num_workers)
+    return _loader(dataset, _Seeded(stream), options.num_workers)
 
 
 def evaluation_loader(
@@ -104,8 +124,21 @@ def evaluation_loader(
     return _loader(dataset, batches[rank::num_ranks], num_workers)
 
 
+@dataclass(frozen=True)
+class _Seeded:
+    """Gives every utterance of a stream a seed that its place in the stream decides."""
+
+    stream: BucketStream
+
+    def __iter__(self) -> Iterator[list[tuple[int, tuple[int, ...]]]]:
+        stream = self.stream
+        for number, batch in enumerate(stream, start=stream.start):
+            place = number * stream.num_ranks + stream.rank
+            yield [(index, (stream.seed, place, index)) for index in batch]
+
+
 def _loader(
-    dataset: UtteranceDataset, batches: BucketStream | list[list[int]], num_workers: int
+    dataset: UtteranceDataset, batches: BucketStream | _Seeded | list[list[int]], num_workers: int
 ) -> DataLoader[Any]:
     return DataLoader(
         dataset,

@@ -21,6 +21,7 @@ from slue_ner.data.dataset import (
 )
 from slue_ner.data.grammar import Sentence
 from slue_ner.data.labelled_text import read_labelled_text
+from slue_ner.data.random_words import RANDOM_WORDS, write_random_sentences
 from slue_ner.data.sentences import write_sentences
 from slue_ner.data.splits import with_tune
 from slue_ner.data.spoken import speak_scripts
@@ -39,7 +40,8 @@ class SyntheticOptions:
         num_fine_tune, num_tune, num_dev, num_test: utterances per split; 0 leaves it out.
         num_voices: speakers in all; every split has its own.
         num_accents: of English, 1 to 8; fewer are easier to learn.
-        preset: ``easy`` (compact vocabulary, short sentences) or ``wide``.
+        preset: ``easy`` (compact vocabulary, short sentences), ``wide``, or ``words`` (random
+            English words without entities, for pre-training).
         max_words: longest sentence; the preset's own when ``None``.
         seed: the same options give the same bytes.
         text: labelled files to speak instead of the grammar's sentences; the numbers of
@@ -168,12 +170,17 @@ def _finished(out: Path, source: Mapping[str, Any]) -> PreparedDataset | None:
 
 def _texts(options: SyntheticOptions) -> tuple[dict[str, list[Utterance]], list[str]]:
     if not options.text:
-        written = write_sentences(
-            options.num_sentences,
-            preset=options.preset,
-            seed=options.seed,
-            max_words=options.max_words,
-        )
+        if options.preset == RANDOM_WORDS:
+            written = write_random_sentences(
+                options.num_sentences, seed=options.seed, max_words=options.max_words
+            )
+        else:
+            written = write_sentences(
+                options.num_sentences,
+                preset=options.preset,
+                seed=options.seed,
+                max_words=options.max_words,
+            )
         return {
             split: [_utterance(split, i, sentence) for i, sentence in enumerate(sentences)]
             for split, sentences in written.items()

@@ -27,6 +27,10 @@ VARIANTS = (
 )
 """Voice characters that neither clip nor whisper, croak or buzz."""
 
+HELD_OUT_VARIANTS = ("f3", "m4", "m7", "Andrea", "Mike", "david", "miguel", "steph")
+"""Voice characters that only dev and test have, in any corpus: none of them is ever trained on,
+not by an encoder that another synthetic corpus pre-trained either."""
+
 RATE = (130, 180)
 PITCH = (30, 70)
 PITCH_RANGE = (30, 70)
@@ -70,7 +74,8 @@ def draw_voices(
 ) -> dict[str, tuple[Voice, ...]]:
     """Draw speakers for every split; no two splits share a ``kind``.
 
-    Kinds are dealt out in proportion to what the splits ask for. A split that asks for more
+    Kinds are dealt out in proportion to what the splits ask for; dev and test get those of
+    ``HELD_OUT_VARIANTS`` and no others. A split that asks for more
     speakers than it was dealt kinds reuses its own kinds at another rate and pitch.
 
     Args:
@@ -89,19 +94,35 @@ def draw_voices(
     generator = random.Random(f"voices {seed}")
     kinds = list(product(BASES[:num_accents], VARIANTS))
     generator.shuffle(kinds)
+    held_out = [kind for kind in kinds if kind[1] in HELD_OUT_VARIANTS]
+    trained = [kind for kind in kinds if kind[1] not in HELD_OUT_VARIANTS]
+    own_kinds = {
+        **_deal(trained, {s: n for s, n in num_voices.items() if s not in ("dev", "test")}),
+        **_deal(held_out, {s: n for s, n in num_voices.items() if s in ("dev", "test")}),
+    }
     voices: dict[str, tuple[Voice, ...]] = {}
     number = 0
-    remaining = sum(num_voices.values())
     for split, count in num_voices.items():
-        dealt = max(1, min(count, len(kinds) * count // remaining))
-        remaining -= count
-        own, kinds = kinds[:dealt], kinds[dealt:]
+        own, dealt = own_kinds[split], len(own_kinds[split])
         voices[split] = tuple(
             _draw_voice(f"v{number + index:04d}", own[index % dealt], generator)
             for index in range(count)
         )
         number += count
     return voices
+
+
+def _deal(
+    kinds: list[tuple[str, str]], num_voices: Mapping[str, int]
+) -> dict[str, list[tuple[str, str]]]:
+    """Kinds of every split, in proportion to its speakers."""
+    remaining = sum(num_voices.values())
+    dealt = {}
+    for split, count in num_voices.items():
+        share = max(1, min(count, len(kinds) * count // remaining))
+        remaining -= count
+        dealt[split], kinds = kinds[:share], kinds[share:]
+    return dealt
 
 
 def _draw_voice(voice_id: str, kind: tuple[str, str], generator: random.Random) -> Voice:

@@ -107,7 +107,14 @@ class SpeechEncoder(nn.Module):
         """Training mode, unless the encoder is frozen: then it stays in eval mode."""
         return super().train(mode and not self.frozen)
 
-    def forward(self, waveforms: Tensor, num_samples: Tensor, *, layers: Layers = "last") -> Frames:
+    def forward(
+        self,
+        waveforms: Tensor,
+        num_samples: Tensor,
+        *,
+        layers: Layers = "last",
+        masked: Tensor | None = None,
+    ) -> Frames:
         """Encode a padded batch; an utterance's frames do not depend on its batch mates.
 
         Args:
@@ -115,6 +122,8 @@ class SpeechEncoder(nn.Module):
             num_samples: real samples, ``(B,)`` long; on the CPU it costs no device
                 synchronisation.
             layers: indices in [0, ``num_layers``], or "last".
+            masked: frames whose input is hidden, ``(B, T)`` bool, also in eval mode; ``None``
+                draws them in training as ``spec_augment`` says.
 
         Returns:
             Frames with ``T = grid.num_frames(S)`` and ``num_frames = grid.num_frames(n)``.
@@ -130,7 +139,7 @@ class SpeechEncoder(nn.Module):
             num_frames = 1 + (num_samples - self.grid.window) // self.grid.hop
             hidden = self._project(self._features(waveforms, num_samples, padded=padded))
             embedding = getattr(self.model, "masked_spec_embed", None)
-            hidden = self.spec_augment(hidden, num_frames, embedding)  # (B, T, D)
+            hidden = self.spec_augment(hidden, num_frames, embedding, masked)  # (B, T, D)
             valid = valid_positions(num_frames, hidden.shape[1]) if padded else None
             states = self._states(hidden, valid, layers)
         if layers == "last":

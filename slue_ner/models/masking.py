@@ -46,26 +46,30 @@ class SpecAugment(nn.Module):
         self.min_time_spans = min_time_spans
         self.min_feature_spans = min_feature_spans
 
-    def forward(self, hidden: Tensor, num_frames: Tensor, embedding: Tensor | None) -> Tensor:
-        """Masked copy of ``hidden``; the same tensor in eval mode.
+    def forward(
+        self,
+        hidden: Tensor,
+        num_frames: Tensor,
+        embedding: Tensor | None,
+        spans: Tensor | None = None,
+    ) -> Tensor:
+        """Masked copy of ``hidden``; the same tensor in eval mode, unless ``spans`` are given.
 
         Args:
             hidden: ``(B, T, D)``.
             num_frames: real frames, ``(B,)``.
             embedding: learned value of a hidden frame, ``(D,)``; needed when ``time_prob > 0``.
+            spans: frames to hide, ``(B, T)`` bool, instead of random ones.
         """
-        if not self.training:
+        if spans is None and not self.training:
             return hidden
-        if self.time_prob > 0 and embedding is not None:
-            spans = random_spans(
-                num_frames,
-                hidden.shape[1],
-                prob=self.time_prob,
-                length=self.time_length,
-                min_spans=self.min_time_spans,
-            )
+        if spans is None and self.time_prob > 0:
+            spans = self.draw(num_frames, hidden.shape[1])
+        if spans is not None and embedding is not None:
             # where() keeps the embedding in the graph even when nothing is masked
             hidden = torch.where(spans[..., None], embedding.to(hidden.dtype), hidden)
+        if not self.training:
+            return hidden
         if self.feature_prob > 0:
             num_features = torch.full_like(num_frames, hidden.shape[2])
             channels = random_spans(
@@ -77,6 +81,16 @@ class SpecAugment(nn.Module):
             )
             hidden = hidden.masked_fill(channels[:, None, :], 0.0)
         return hidden
+
+    def draw(self, num_frames: Tensor, total: int) -> Tensor:
+        """Random frames to hide, ``(B, total)`` bool."""
+        return random_spans(
+            num_frames,
+            total,
+            prob=self.time_prob,
+            length=self.time_length,
+            min_spans=self.min_time_spans,
+        )
 
 
 def random_spans(

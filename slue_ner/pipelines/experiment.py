@@ -15,6 +15,7 @@ from slue_ner.core.records import SCHEMA, read_manifest, write_predictions
 from slue_ner.evaluation.bootstrap import BootstrapOptions
 from slue_ner.evaluation.score import Score, score
 from slue_ner.evaluation.seen import training_phrases
+from slue_ner.models.saving import save_encoder
 from slue_ner.pipelines.end_to_end import predict
 from slue_ner.pipelines.provenance import provenance
 from slue_ner.pipelines.run_folder import (
@@ -24,9 +25,11 @@ from slue_ner.pipelines.run_folder import (
     claim_folder,
     load_run,
 )
+from slue_ner.tasks.building import ENCODER_FOLDER, trained_encoder
 from slue_ner.tasks.config import TrainConfig, train_config
 from slue_ner.tasks.devices import pick_device
 from slue_ner.tasks.training import fit
+from slue_ner.tasks.units import PretrainOptions
 
 
 def run_experiment(values: Mapping[str, Any], run_dir: Path, *, console: Console) -> dict[str, Any]:
@@ -46,9 +49,9 @@ def run_experiment(values: Mapping[str, Any], run_dir: Path, *, console: Console
     config = train_config(values)
     _check_manifests(config)
     claim_folder(run_dir, values)
-    root = Path(config.data.root)
-    splits = (config.data.train, config.data.tune)
-    claim_data(run_dir, {split: root / f"{split}.jsonl" for split in splits})
+    manifests = {config.data.train: config.data.train_manifests[0]}
+    manifests |= {path: Path(path) for path in (*config.data.more, *config.data.unlabelled)}
+    claim_data(run_dir, {**manifests, config.data.tune: config.data.tune_manifest})
     if (run_dir / METRICS_FILE).is_file():
         console.print(f"{run_dir} is finished already", highlight=False)
         finished: dict[str, Any] = read_json(run_dir / METRICS_FILE)
@@ -66,7 +69,9 @@ def run_experiment(values: Mapping[str, Any], run_dir: Path, *, console: Console
         "splits": {},
     }
     if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:
-        for split in config.data.evaluate:
+        if isinstance(config.task, PretrainOptions):
+            save_encoder(trained_encoder(config, run_dir), run_dir / ENCODER_FOLDER)
+        for split in _splits_to_report(config):
             started = time.perf_counter()
             scores = _evaluate(config, run_dir, split)
             seconds = time.perf_counter() - started
@@ -95,10 +100,20 @@ def _evaluate(config: TrainConfig, run_dir: Path, split: str) -> Score:
     )
 
 
+def _splits_to_report(config: TrainConfig) -> list[str]:
+    return [] if isinstance(config.task, PretrainOptions) else config.data.evaluate
+
+
 def _check_manifests(config: TrainConfig) -> None:
     """Find out now, not after hours of training, that a split to report is not there."""
     root = Path(config.data.root)
-    for split in (config.data.train, config.data.tune, *config.data.evaluate):
+    for name in (*config.data.more, *config.data.unlabelled):
+        if not Path(name).is_file():
+            raise ValueError(
+                f"{name} of data.more or data.unlabelled does not exist; run `slue-ner prepare` "
+                "first"
+            )
+    for split in (config.data.train, config.data.tune, *_splits_to_report(config)):
         if not (root / f"{split}.jsonl").is_file():
             found = ", ".join(sorted(path.stem for path in root.glob("*.jsonl"))) or "none"
             raise ValueError(

@@ -14,22 +14,46 @@ from slue_ner.models.ctc_model import CTCModel
 from slue_ner.models.encoder import SpeechEncoder
 from slue_ner.models.heads import CTCHead
 from slue_ner.models.mixing import build_mixing
+from slue_ner.models.pretrain_model import PretrainModel
 from slue_ner.tasks.checkpoint_files import BEST_WEIGHTS, LAST_WEIGHTS, load_weights
 from slue_ner.tasks.config import TrainConfig
+from slue_ner.tasks.targets import CTCOptions
+from slue_ner.tasks.units import PretrainOptions
 from slue_ner.text.vocabulary import Vocabulary
 
 VOCABULARY_FILE = "vocabulary.json"
 ENCODER_FILE = "encoder.json"
 CHECKPOINTS = "checkpoints"
+ENCODER_FOLDER = "encoder"
+"""Where a pre-training run leaves its encoder for others to load."""
+
+_FILES = {"best": BEST_WEIGHTS, "last": LAST_WEIGHTS}
 
 
 def new_model(
     config: TrainConfig, vocabulary: Vocabulary, run_dir: Path
 ) -> tuple[CTCModel, AdaptationReport]:
     """A model at the start of training; the encoder's blueprint goes into the run folder."""
+    encoder, report = new_encoder(config, run_dir)
+    return _with_head(config, encoder, vocabulary), report
+
+
+def new_encoder(config: TrainConfig, run_dir: Path) -> tuple[SpeechEncoder, AdaptationReport]:
+    """An adapted encoder at the start of training; its blueprint goes into the run folder."""
     encoder = build_encoder(config.encoder)
     write_json(run_dir / ENCODER_FILE, encoder.blueprint)
-    return _adapted(config, encoder, vocabulary)
+    return encoder, copy.copy(config.adaptation).apply(encoder, mixing=config.mixing)
+
+
+def pretrain_model(
+    options: PretrainOptions, encoder: SpeechEncoder, vocabulary: Vocabulary | None
+) -> PretrainModel:
+    """The encoder with the heads that its objective needs."""
+    return PretrainModel(
+        encoder,
+        num_clusters=options.num_clusters if options.guesses_clusters else None,
+        num_units=None if vocabulary is None else len(vocabulary),
+    )
 
 
 def trained_model(
@@ -45,25 +69,60 @@ def trained_model(
     Raises:
         ValueError: naming the file that is missing or does not fit.
     """
-    for name in (VOCABULARY_FILE, ENCODER_FILE):
-        if not (run_dir / name).is_file():
-            raise ValueError(f"{run_dir} is not a finished run: it has no {name}")
+    if not isinstance(config.task, CTCOptions):
+        raise ValueError(
+            f"{run_dir} pre-trained an encoder and finds no entities; train with "
+            f"encoder.source={run_dir / ENCODER_FOLDER} first"
+        )
+    _check_run(run_dir, VOCABULARY_FILE)
     vocabulary = Vocabulary.load(run_dir / VOCABULARY_FILE)
-    blueprint: Mapping[str, Any] = read_json(run_dir / ENCODER_FILE)
-    model, _ = _adapted(config, encoder_from_blueprint(blueprint), vocabulary)
-    file = BEST_WEIGHTS if weights == "best" else LAST_WEIGHTS
-    load_weights(model, run_dir / CHECKPOINTS / file)
+    model = _with_head(config, _encoder_again(config, run_dir), vocabulary)
+    load_weights(model, run_dir / CHECKPOINTS / _FILES[weights])
     return model.eval(), vocabulary
 
 
-def _adapted(
-    config: TrainConfig, encoder: SpeechEncoder, vocabulary: Vocabulary
-) -> tuple[CTCModel, AdaptationReport]:
-    report = copy.copy(config.adaptation).apply(encoder, mixing=config.mixing)
+def trained_encoder(config: TrainConfig, run_dir: Path, *, weights: str = "best") -> SpeechEncoder:
+    """The encoder of a run folder, of CTC training or of pre-training.
+
+    Args:
+        config: of the run.
+        run_dir: the run folder.
+        weights: ``best`` on tune, or ``last``.
+
+    Raises:
+        ValueError: naming the file that is missing or does not fit.
+    """
+    options = config.task
+    if isinstance(options, CTCOptions):
+        return trained_model(config, run_dir, weights=weights)[0].encoder
+    vocabulary = None
+    if options.writes_units:
+        _check_run(run_dir, VOCABULARY_FILE)
+        vocabulary = Vocabulary.load(run_dir / VOCABULARY_FILE)
+    model = pretrain_model(options, _encoder_again(config, run_dir), vocabulary)
+    load_weights(model, run_dir / CHECKPOINTS / _FILES[weights])
+    return model.eval().encoder
+
+
+def _encoder_again(config: TrainConfig, run_dir: Path) -> SpeechEncoder:
+    """The structure that the run's encoder has, with weights to be loaded."""
+    _check_run(run_dir, ENCODER_FILE)
+    blueprint: Mapping[str, Any] = read_json(run_dir / ENCODER_FILE)
+    encoder = encoder_from_blueprint(blueprint)
+    copy.copy(config.adaptation).apply(encoder, mixing=config.mixing)
+    return encoder
+
+
+def _with_head(config: TrainConfig, encoder: SpeechEncoder, vocabulary: Vocabulary) -> CTCModel:
     mixing = build_mixing(config.mixing, num_layers=encoder.num_layers)
     head = CTCHead(
         encoder.hidden_size,
         vocabulary_size=len(vocabulary),
         dropout=config.head.dropout,
     )
-    return CTCModel(encoder, mixing, head), report
+    return CTCModel(encoder, mixing, head)
+
+
+def _check_run(run_dir: Path, name: str) -> None:
+    if not (run_dir / name).is_file():
+        raise ValueError(f"{run_dir} is not a finished run: it has no {name}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from slue_ner.core.config import from_mapping
 from slue_ner.core.suggest import nearest
+from slue_ner.data.augment import AugmentOptions
 from slue_ner.data.loading import DataOptions
 from slue_ner.models.adaptation.strategies import STRATEGIES
 from slue_ner.models.adaptation.strategy import Strategy
@@ -15,6 +16,9 @@ from slue_ner.models.mixing import MixingOptions
 from slue_ner.models.options import EncoderOptions
 from slue_ner.tasks.optim import OptimOptions
 from slue_ner.tasks.targets import CTCOptions
+from slue_ner.tasks.units import PretrainOptions
+
+TASKS: Mapping[str, type[Any]] = {"ctc": CTCOptions, "pretrain": PretrainOptions}
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
@@ -99,18 +103,20 @@ class TrainConfig:
         name: of the run; its folder is ``runs/NAME`` unless ``run_dir`` says otherwise.
         run_dir: folder of the run.
         seed: of weights, batch order and everything else random.
+        task: CTC training, or pre-training of an encoder.
         adaptation: one of the strategies, already made from its options.
     """
 
     name: str
     run_dir: str
     seed: int
-    task: CTCOptions
+    task: CTCOptions | PretrainOptions
     encoder: EncoderOptions
     adaptation: Strategy
     mixing: MixingOptions
     head: HeadOptions
     data: DataOptions
+    augment: AugmentOptions
     optim: OptimOptions
     trainer: TrainerOptions
     logger: LoggerOptions
@@ -122,8 +128,20 @@ def train_config(values: Mapping[str, Any]) -> TrainConfig:
     Raises:
         ValueError: naming the key that is unknown, missing or wrong.
     """
-    adaptation = strategy(values.get("adaptation"))
-    return from_mapping(TrainConfig, {**values, "adaptation": adaptation})
+    adaptation, task = strategy(values.get("adaptation")), task_options(values.get("task"))
+    return from_mapping(TrainConfig, {**values, "adaptation": adaptation, "task": task})
+
+
+def task_options(values: Any) -> CTCOptions | PretrainOptions:
+    """The options of the task named by ``kind``."""
+    if not isinstance(values, Mapping) or "kind" not in values:
+        raise ValueError("task.kind is missing; known: " + ", ".join(TASKS))
+    kind = values["kind"]
+    if kind not in TASKS:
+        raise ValueError(f"task.kind={kind!r} is unknown; {nearest(str(kind), TASKS)}")
+    options = {key: value for key, value in values.items() if key != "kind"}
+    made: CTCOptions | PretrainOptions = from_mapping(TASKS[kind], options, where="task")
+    return made
 
 
 def strategy(values: Any) -> Strategy:

@@ -54,6 +54,7 @@ def select(
     grid: FrameGrid,
     *,
     max_seconds: Seconds | None,
+    speed: float = 1.0,
 ) -> tuple[list[Utterance], dict[str, list[str]]]:
     """The utterances that can be trained on, and the ids of the others by reason.
 
@@ -65,11 +66,12 @@ def select(
         vocabulary: of the run.
         grid: of the emissions.
         max_seconds: longest audio to train on; ``None`` for any.
+        speed: fastest that augmentation may play it.
     """
     kept: list[Utterance] = []
     left_out: dict[str, list[str]] = {}
     for utterance in utterances:
-        num_frames = grid.num_frames(utterance.num_samples or 0)
+        num_frames = grid.num_frames(int((utterance.num_samples or 0) / speed))
         target = target_ids(utterance, vocabulary)
         if not target:
             left_out.setdefault("no words", []).append(utterance.id)

@@ -13,12 +13,12 @@ import pytorch_lightning as pl
 import torch
 from rich.console import Console
 
-from slue_ner.core.labels import label_set
 from slue_ner.core.records import read_manifest
 from slue_ner.core.types import Utterance
 from slue_ner.data.loading import evaluation_loader, training_loader
 from slue_ner.models.adaptation.report import AdaptationReport
-from slue_ner.tasks.building import CHECKPOINTS, VOCABULARY_FILE, new_model
+from slue_ner.tasks.base import Task
+from slue_ner.tasks.building import CHECKPOINTS
 from slue_ner.tasks.checkpoint_files import (
     LAST_STATE,
     LAST_WEIGHTS,
@@ -27,14 +27,13 @@ from slue_ner.tasks.checkpoint_files import (
 )
 from slue_ner.tasks.checkpoints import Checkpoints
 from slue_ner.tasks.config import TrainConfig
-from slue_ner.tasks.ctc import CTCTask
 from slue_ner.tasks.loggers import CSVLog, build_loggers, finish_loggers
+from slue_ner.tasks.new_task import new_task
 from slue_ner.tasks.progress import Throughput, TrainingProgress
 from slue_ner.tasks.quiet import quiet_lightning
 from slue_ner.tasks.ranks import find_ranks, process_plugins, process_strategy
+from slue_ner.tasks.reading import read_training
 from slue_ner.tasks.signals import KeepSignals, stop_on_signal
-from slue_ner.tasks.targets import select, target_ids
-from slue_ner.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,39 +65,27 @@ def fit(config: TrainConfig, run_dir: Path, *, console: Console) -> Fit:
     if config.trainer.num_threads:
         torch.set_num_threads(config.trainer.num_threads)
     pl.seed_everything(config.seed, verbose=False)
-    root = Path(config.data.root)
-    train = read_manifest(root / f"{config.data.train}.jsonl")
-    tune = read_manifest(root / f"{config.data.tune}.jsonl")
+    train = read_training(config.data)
+    tune = read_manifest(config.data.tune_manifest)
     if len(tune) < ranks[1]:
         raise ValueError(
             f"data.tune={config.data.tune} holds {len(tune)} utterances, which are too few to "
             f"choose a checkpoint on with {ranks[1]} devices; prepare the data with a larger share"
         )
-    vocabulary = _vocabulary(config, train, run_dir)
-    model, report = new_model(config, vocabulary, run_dir)
-    kept, left_out = select(train, vocabulary, model.grid, max_seconds=config.data.max_seconds)
+    made = new_task(config, train, tune, run_dir, console=console)
+    task, report, left_out = made.task, made.task.report, made.left_out
     for reason, ids in left_out.items():
         console.print(f"left out of training, {reason}: {_listed(ids)}", highlight=False)
     console.print(
         f"adaptation {report.strategy}: {report.num_trainable:,} of {report.num_total:,} encoder "
-        f"values trainable ({report.trainable_share:.1%}); {len(kept)} utterances, "
-        f"{sum(u.duration for u in kept) / 3600:.2f} h; {len(vocabulary)} symbols",
+        f"values trainable ({report.trainable_share:.1%}); {len(made.train)} utterances, "
+        f"{sum(u.duration for u in made.train) / 3600:.2f} h; {made.num_symbols} symbols",
         highlight=False,
-    )
-    task = CTCTask(
-        model,
-        vocabulary=vocabulary,
-        report=report,
-        optim=config.optim,
-        max_updates=config.trainer.max_updates,
-        tune=tune,
-        num_train=len(kept),
-        monitor=config.task.monitor,
     )
     throughput = Throughput()
     started = time.perf_counter()
     checkpoints = _run(
-        config, task, kept, run_dir, ranks=ranks, throughput=throughput, console=console
+        config, task, made.train, run_dir, ranks=ranks, throughput=throughput, console=console
     )
     task.share_unreadable()
     figures = {
@@ -106,10 +93,10 @@ def fit(config: TrainConfig, run_dir: Path, *, console: Console) -> Fit:
         "best_update": checkpoints.best_update,
         "seconds": time.perf_counter() - started,
         "peak_memory_bytes": _peak_memory(),
-        "num_train_utterances": len(kept),
+        "num_train_utterances": len(made.train),
         "left_out": {reason: len(ids) for reason, ids in left_out.items()},
         "unreadable": task.unreadable,
-        "model_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "model_parameters": sum(parameter.numel() for parameter in task.model.parameters()),
         **throughput.summary(),
     }
     return Fit(figures, report)
@@ -117,7 +104,7 @@ def fit(config: TrainConfig, run_dir: Path, *, console: Console) -> Fit:
 
 def _run(
     config: TrainConfig,
-    task: CTCTask,
+    task: Task,
     train: Sequence[Utterance],
     run_dir: Path,
     *,
@@ -130,19 +117,20 @@ def _run(
     last = folder / LAST_STATE
     state = AtomicCheckpointIO().load_checkpoint(last) if last.is_file() else None
     rank, num_ranks = ranks
-    loading = {"min_samples": task.model.encoder.grid.window, "rank": rank, "num_ranks": num_ranks}
+    loading = {"min_samples": task.encoder.grid.window, "rank": rank, "num_ranks": num_ranks}
     train_loader = training_loader(
         train,
         options=config.data,
-        target=lambda utterance: target_ids(utterance, task.vocabulary),
+        target=task.target,
         seed=config.seed,
+        augment=config.augment,
         start=0 if state is None else state["num_batches"],
         **loading,
     )
     tune_loader = evaluation_loader(
         task.tune,
         batch_seconds=config.data.batch_seconds,
-        target=lambda utterance: target_ids(utterance, task.vocabulary),
+        target=task.target,
         **loading,
     )
     loggers = build_loggers(config.logger, name=config.name, folder=run_dir)
@@ -153,7 +141,7 @@ def _run(
     with stop_on_signal() as stop_requested, quiet_lightning():
         checkpoints = Checkpoints(
             folder,
-            maximize=config.task.monitor == "f1",
+            maximize=task.maximize,
             save_every=options.save_every,
             patience=options.patience,
             stop_requested=stop_requested,
@@ -200,16 +188,6 @@ def _run(
     if trainer.is_global_zero:
         save_weights(task.model, folder / LAST_WEIGHTS)
     return checkpoints
-
-
-def _vocabulary(config: TrainConfig, train: Sequence[Utterance], run_dir: Path) -> Vocabulary:
-    path = run_dir / VOCABULARY_FILE
-    if path.is_file():
-        return Vocabulary.load(path)
-    labels = label_set(config.task.labels) if config.task.target == "tagged" else None
-    vocabulary = Vocabulary.build((utterance.text for utterance in train), labels)
-    vocabulary.save(path)
-    return vocabulary
 
 
 def _peak_memory() -> int:

@@ -1,0 +1,71 @@
+"""The rows of a comparison: one split of one run each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from slue_ner.analysis.figures import Figure
+
+SCORES = {
+    "f1": "ner.micro.f1",
+    "label_f1": "ner_label.micro.f1",
+    "wer": "wer",
+    "seen_f1": "ner_seen.micro.f1",
+    "unseen_f1": "ner_unseen.micro.f1",
+}
+"""Figures of a row and where the score object has them."""
+
+Order = Literal["f1", "wer", "name"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One split of one run, or of the seeds of one config folded together.
+
+    Where folded runs differ, texts are listed with ``;``, ``updates``, ``seconds`` and
+    ``audio_seconds_per_second`` are means, and ``peak_memory_bytes`` is the highest.
+
+    Attributes:
+        encoder: hub id or folder of the pre-trained encoder, or its family and "random weights".
+        data: folder name of ``data.root``, and of the manifests in ``data.more``.
+        num_trainable: values of the encoder that are trained.
+        trainable_share: the same over all values of the encoder, in [0, 1].
+        seeds: of the runs in this row.
+        scores: a figure for every name in ``SCORES``.
+        seconds: wall-clock time of training with its validations.
+        audio_seconds_per_second: audio trained on in a second, of one process.
+        commit: of the code, ``+`` when edited; the version where there was no checkout.
+        setting: the config but for seed and names, as JSON; equal for the seeds of one config.
+    """
+
+    run: str
+    split: str
+    strategy: str
+    encoder: str
+    data: str
+    num_trainable: int
+    trainable_share: float
+    seeds: tuple[int, ...]
+    updates: float
+    scores: Mapping[str, Figure]
+    seconds: float
+    peak_memory_bytes: int
+    audio_seconds_per_second: float
+    hardware: str
+    commit: str
+    date: str
+    command: str
+    setting: str
+
+
+def ranked(rows: Sequence[Row], order: Order) -> list[Row]:
+    """Best first (highest F1, lowest WER, rows without it last) or by name; ties as given."""
+    if order == "name":
+        return sorted(rows, key=lambda row: row.run)
+    sign = -1 if order == "f1" else 1
+    values = [(row, row.scores[order].value) for row in rows]
+    there = [(row, value) for row, value in values if value is not None]
+    best_first = [row for row, value in sorted(there, key=lambda pair: sign * pair[1])]
+    return best_first + [row for row, value in values if value is None]

@@ -1,0 +1,50 @@
+"""Runs that differ in their seed alone, folded into one row."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from slue_ner.analysis.figures import over_seeds
+from slue_ner.analysis.rows import Row
+
+
+def fold_seeds(rows: Sequence[Row]) -> list[Row]:
+    """One row for every config and split, where its first seed stood.
+
+    Two runs have the same config when it agrees in everything but seed, name and run folder.
+    """
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.setting, row.split), []).append(row)
+    return [_folded(group) for group in groups.values()]
+
+
+def _folded(rows: Sequence[Row]) -> Row:
+    first = rows[0]
+    return replace(
+        first,
+        run=_listed(_without_seed(row.run) for row in rows),
+        seeds=tuple(sorted(seed for row in rows for seed in row.seeds)),
+        updates=statistics.fmean(row.updates for row in rows),
+        scores={name: over_seeds([row.scores[name] for row in rows]) for name in first.scores},
+        seconds=statistics.fmean(row.seconds for row in rows),
+        peak_memory_bytes=max(row.peak_memory_bytes for row in rows),
+        audio_seconds_per_second=statistics.fmean(row.audio_seconds_per_second for row in rows),
+        hardware=_listed(row.hardware for row in rows),
+        commit=_listed(row.commit for row in rows),
+        date=_listed(row.date for row in rows),
+        command=_listed(row.command for row in rows),
+    )
+
+
+def _without_seed(name: str) -> str:
+    """``SWEEP/adaptation=lora`` for ``SWEEP/adaptation=lora,seed=1``, as for the other seeds."""
+    sweep, _, folder = name.rpartition("/")
+    kept = ",".join(part for part in folder.split(",") if not part.startswith("seed="))
+    return "/".join(filter(None, (sweep, kept))) or name
+
+
+def _listed(texts: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(texts))

@@ -1,0 +1,137 @@
+"""From a config to the task that trains it: model, vocabulary, utterances it can use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from slue_ner.core.labels import label_set
+from slue_ner.core.types import Utterance
+from slue_ner.tasks.base import Task
+from slue_ner.tasks.building import VOCABULARY_FILE, new_encoder, new_model, pretrain_model
+from slue_ner.tasks.config import TrainConfig
+from slue_ner.tasks.ctc import CTCTask
+from slue_ner.tasks.pretrain import PretrainTask
+from slue_ner.tasks.targets import CTCOptions, select
+from slue_ner.tasks.units import PretrainOptions, select_for_pretraining, unit_vocabulary
+from slue_ner.text.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class NewTask:
+    """A task and what it is trained on.
+
+    Attributes:
+        task: ready for Lightning.
+        train: the utterances it can use.
+        left_out: ids of the others, by reason.
+        num_symbols: CTC symbols; 0 without a CTC head.
+    """
+
+    task: Task
+    train: list[Utterance]
+    left_out: dict[str, list[str]]
+    num_symbols: int
+
+
+def new_task(
+    config: TrainConfig,
+    train: Sequence[Utterance],
+    tune: Sequence[Utterance],
+    run_dir: Path,
+    *,
+    console: Console,
+) -> NewTask:
+    """What a config trains, at its start; vocabulary and blueprint go into the run folder.
+
+    Args:
+        config: of the run.
+        train: all there is to train on; the task keeps what it can use.
+        tune: what checkpoints are chosen on.
+        run_dir: the run folder.
+        console: where the task may report.
+    """
+    if isinstance(config.task, CTCOptions):
+        return _new_ctc(config, config.task, train, tune, run_dir)
+    return _new_pretraining(config, config.task, train, tune, run_dir, console=console)
+
+
+def _new_ctc(
+    config: TrainConfig,
+    options: CTCOptions,
+    train: Sequence[Utterance],
+    tune: Sequence[Utterance],
+    run_dir: Path,
+) -> NewTask:
+    vocabulary = _vocabulary(run_dir, lambda: _ctc_vocabulary(options, train))
+    model, report = new_model(config, vocabulary, run_dir)
+    kept, left_out = select(train, vocabulary, model.grid, **_limits(config))
+    task = CTCTask(
+        model,
+        vocabulary=vocabulary,
+        monitor=options.monitor,
+        report=report,
+        optim=config.optim,
+        max_updates=config.trainer.max_updates,
+        tune=tune,
+        num_train=len(kept),
+    )
+    return NewTask(task, kept, left_out, len(vocabulary))
+
+
+def _new_pretraining(
+    config: TrainConfig,
+    options: PretrainOptions,
+    train: Sequence[Utterance],
+    tune: Sequence[Utterance],
+    run_dir: Path,
+    *,
+    console: Console,
+) -> NewTask:
+    encoder, report = new_encoder(config, run_dir)
+    if options.guesses_clusters and not encoder.spec_augment.time_prob:
+        raise ValueError(
+            f"task.objective={options.objective} hides frames, so encoder.mask_time_prob must be "
+            "above 0, for example 0.5"
+        )
+    vocabulary = None
+    if options.writes_units:
+        vocabulary = _vocabulary(run_dir, lambda: unit_vocabulary(train, options.units))
+    kept, left_out = select_for_pretraining(train, options, encoder.grid, **_limits(config))
+    task = PretrainTask(
+        pretrain_model(options, encoder, vocabulary),
+        options=options,
+        vocabulary=vocabulary,
+        train=kept,
+        run_dir=run_dir,
+        seed=config.seed,
+        console=console,
+        report=report,
+        optim=config.optim,
+        max_updates=config.trainer.max_updates,
+        tune=tune,
+        num_train=len(kept),
+    )
+    return NewTask(task, kept, left_out, 0 if vocabulary is None else len(vocabulary))
+
+
+def _limits(config: TrainConfig) -> dict[str, Any]:
+    return {"max_seconds": config.data.max_seconds, "speed": 1.0 + config.augment.speed}
+
+
+def _ctc_vocabulary(options: CTCOptions, train: Sequence[Utterance]) -> Vocabulary:
+    labels = label_set(options.labels) if options.target == "tagged" else None
+    return Vocabulary.build((utterance.text for utterance in train), labels)
+
+
+def _vocabulary(run_dir: Path, build: Callable[[], Vocabulary]) -> Vocabulary:
+    path = run_dir / VOCABULARY_FILE
+    if path.is_file():
+        return Vocabulary.load(path)
+    vocabulary = build()
+    vocabulary.save(path)
+    return vocabulary

@@ -1,0 +1,38 @@
+"""All utterances that a run is trained on, from however many manifests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from slue_ner.core.records import read_manifest
+from slue_ner.core.types import Utterance
+from slue_ner.data.loading import DataOptions
+
+
+def read_training(options: DataOptions) -> list[Utterance]:
+    """The utterances of every training manifest.
+
+    Those of ``options.unlabelled`` come without transcript, entities, words and phones. An id
+    that two manifests share gets a number in the later one.
+    """
+    utterances = [u for path in options.train_manifests for u in read_manifest(path)]
+    utterances += [_unlabelled(u) for path in options.unlabelled for u in read_manifest(Path(path))]
+    counts: dict[str, int] = {}
+    for i, utterance in enumerate(utterances):
+        number = counts[utterance.id] = counts.get(utterance.id, 0) + 1
+        if number > 1:
+            utterances[i] = replace(utterance, id=f"{utterance.id}#{number}")
+    return utterances
+
+
+def _unlabelled(utterance: Utterance) -> Utterance:
+    return replace(
+        utterance,
+        text="",
+        asr_text=None,
+        raw_text=None,
+        words=None,
+        phones=None,
+        entities=(),
+    )
