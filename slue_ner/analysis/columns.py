@@ -13,11 +13,16 @@ from slue_ner.core.suggest import nearest
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table for people, one or several fields of one for programs."""
+    """One column of a table for people, one or several fields of one for programs.
+
+    Attributes:
+        is_score: its cells stay whole where others fold to fit a narrow terminal.
+    """
 
     title: str
     text: Callable[[Row], str]
     numbers: Callable[[Row], dict[str, Any]]
+    is_score: bool = False
 
 
 def _field(name: str, title: str | None = None, text: Callable[[Any], str] = str) -> Column:
@@ -31,7 +36,10 @@ def _field(name: str, title: str | None = None, text: Callable[[Any], str] = str
 
 def _score(name: str, title: str) -> Column:
     return Column(
-        title, lambda row: row.scores[name].text, lambda row: row.scores[name].numbers(name)
+        title,
+        lambda row: row.scores[name].text,
+        lambda row: row.scores[name].numbers(name),
+        is_score=True,
     )
 
 

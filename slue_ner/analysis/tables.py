@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich import box
 from rich.table import Table
@@ -31,10 +31,11 @@ def to_markdown(rows: Sequence[Row], columns: Sequence[Column]) -> str:
 
 
 def to_terminal(rows: Sequence[Row], columns: Sequence[Column]) -> Table:
-    """A table in percent whose cells fold to the width there is; intervals stand below rates."""
+    """A table in percent; names fold to the width there is, intervals stand below their rates."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for column in columns:
-        table.add_column(column.title, overflow="fold")
+        overflow: Literal["ellipsis", "fold"] = "ellipsis" if column.is_score else "fold"
+        table.add_column(column.title, no_wrap=column.is_score, overflow=overflow)
     for row in rows:
         # Text, because a run may be named after an override in brackets, which rich would style
         table.add_row(*(Text(column.text(row).replace(" [", "\n[")) for column in columns))

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from slue_ner.core.types import Utterance
 from slue_ner.data.audio import AudioError, read_audio
 from slue_ner.data.augment import AugmentOptions, augment
+from slue_ner.data.features import States
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Batch:
         frame_labels: one class a frame, ``(B, T)``; ``None`` for CTC.
         clean: the waveforms without the filter, reverberation and noise that augmentation gave
             them, ``(B, S)``; ``None`` without augmentation.
+        states: of a frozen encoder, ``(L, B, T, D)``, instead of waveforms, which then have no
+            samples; zero beyond an utterance's end.
         unreadable: ``(id, reason)`` of the utterances left out because their audio cannot be
             read; the caller must count them.
     """
@@ -39,6 +42,7 @@ class Batch:
     num_targets: Tensor
     frame_labels: Tensor | None = None
     clean: Tensor | None = None
+    states: Tensor | None = None
     unreadable: tuple[tuple[str, str], ...] = ()
 
     def __len__(self) -> int:
@@ -62,6 +66,7 @@ class Batch:
             num_targets=change(self.num_targets),
             frame_labels=None if self.frame_labels is None else change(self.frame_labels),
             clean=None if self.clean is None else change(self.clean),
+            states=None if self.states is None else change(self.states),
         )
 
 
@@ -74,6 +79,8 @@ class Example:
     target: Tensor  # (U,)
     error: str | None = None
     clean: Tensor | None = None  # (S,)
+    states: Tensor | None = None  # (L, T, D)
+    num_samples: int = 0
 
 
 class UtteranceDataset(Dataset[Example]):
@@ -86,6 +93,7 @@ class UtteranceDataset(Dataset[Example]):
         max_kept_bytes: decoded waveforms kept in memory for the next epoch, first come first
             kept; decoding ogg costs about a tenth of training a small encoder on a CPU.
         augment: what is done to the audio of an index that comes with a seed.
+        states: of a frozen encoder; audio is then not read at all.
     """
 
     def __init__(
@@ -96,9 +104,11 @@ class UtteranceDataset(Dataset[Example]):
         min_samples: int,
         max_kept_bytes: int = 0,
         augment: AugmentOptions | None = None,
+        states: States | None = None,
     ) -> None:
         self.utterances = utterances
         self.augment = augment
+        self.states = states
         self.min_samples = min_samples
         self._kept: dict[int, Tensor] = {}
         self._free_bytes = max_kept_bytes
@@ -120,6 +130,8 @@ class UtteranceDataset(Dataset[Example]):
         index, seed = (key, None) if isinstance(key, int) else key
         utterance = self.utterances[index]
         target = self.targets[index]
+        if self.states is not None:
+            return _with_states(utterance, target, self.states)
         try:
             waveform = self._kept[index] if index in self._kept else self._read(utterance)
         except AudioError as error:
@@ -146,19 +158,34 @@ class UtteranceDataset(Dataset[Example]):
         return waveform
 
 
+def _with_states(utterance: Utterance, target: Tensor, states: States) -> Example:
+    if utterance.id in states.errors:
+        return Example(utterance.id, None, target, states.errors[utterance.id])
+    return Example(
+        utterance.id,
+        torch.zeros(0),
+        target,
+        states=states.read(utterance.id),
+        num_samples=utterance.num_samples or 0,
+    )
+
+
 def collate(examples: Sequence[Example]) -> Batch:
     """Pad examples into a batch; those with an error are listed, not padded in."""
     readable = [(e, e.waveform) for e in examples if e.waveform is not None]
     waveforms = [waveform for _, waveform in readable]
     targets = [example.target for example, _ in readable]
     clean = [example.clean for example, _ in readable if example.clean is not None]
+    states = [example.states for example, _ in readable if example.states is not None]
+    lengths = [example.num_samples or len(waveform) for example, waveform in readable]
     return Batch(
         ids=tuple(example.id for example, _ in readable),
         waveforms=_pad(waveforms, torch.float32),  # (B, S)
-        num_samples=torch.tensor([len(waveform) for waveform in waveforms], dtype=torch.long),
+        num_samples=torch.tensor(lengths, dtype=torch.long),
         targets=_pad(targets, torch.long),  # (B, U)
         num_targets=torch.tensor([len(target) for target in targets], dtype=torch.long),
         clean=_pad(clean, torch.float32) if clean else None,  # (B, S)
+        states=_pad_states(states) if states else None,  # (L, B, T, D)
         unreadable=tuple((e.id, e.error) for e in examples if e.error is not None),
     )
 
@@ -171,3 +198,12 @@ def _pad(rows: list[Tensor], dtype: torch.dtype) -> Tensor:
     for place, row in zip(padded, rows, strict=True):
         place[: len(row)] = row.numpy()
     return torch.from_numpy(padded)
+
+
+def _pad_states(rows: list[Tensor]) -> Tensor:
+    num_layers, _, size = rows[0].shape
+    longest = max(row.shape[1] for row in rows)
+    padded = torch.zeros(num_layers, len(rows), longest, size, dtype=rows[0].dtype)
+    for i, row in enumerate(rows):
+        padded[:, i, : row.shape[1]] = row
+    return padded

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from slue_ner.core.types import Utterance
 from slue_ner.data.augment import AugmentOptions
 from slue_ner.data.batch import UtteranceDataset, collate
 from slue_ner.data.buckets import BucketStream, fill_batches
+from slue_ner.data.features import States
 
 MAX_KEPT_BYTES = 2**30
 """Decoded training audio kept in memory, all workers of a loader together; 4.6 hours."""
@@ -30,25 +31,25 @@ class DataOptions:
     Attributes:
         root: folder with the manifests that ``slue-ner prepare`` wrote.
         train, tune: names of the splits to train on and to choose checkpoints on.
-        more: manifests to train on as well, wherever they are.
-        unlabelled: the same, of which only the audio is used (pre-training).
         evaluate: splits that are predicted and scored when training is over.
         batch_seconds: padded seconds of audio a batch, a device.
         max_seconds: longer utterances are left out of training, counted; ``None`` keeps all.
         num_workers: loader processes; 0 reads in the training process.
         short_first: order the first epoch by length.
+        more: manifests to train on as well, wherever they are.
+        unlabelled: the same, of which only the audio is used (pre-training).
     """
 
     root: str
     train: str
     tune: str
-    more: list[str]
-    unlabelled: list[str]
     evaluate: list[str]
     batch_seconds: Seconds
     max_seconds: Seconds | None
     num_workers: int
     short_first: bool
+    more: list[str] = field(default_factory=list)
+    unlabelled: list[str] = field(default_factory=list)
 
     @property
     def train_manifests(self) -> list[Path]:
@@ -78,6 +79,7 @@ def training_loader(
     min_samples: int,
     seed: int,
     augment: AugmentOptions | None = None,
+    states: States | None = None,
     start: int = 0,
     rank: int = 0,
     num_ranks: int = 1,
@@ -89,6 +91,7 @@ def training_loader(
         min_samples=min_samples,
         max_kept_bytes=MAX_KEPT_BYTES // max(1, options.num_workers),
         augment=augment,
+        states=states,
     )
     stream = BucketStream(
         durations=[utterance.duration for utterance in utterances],
@@ -111,11 +114,12 @@ def evaluation_loader(
     num_workers: int = 0,
     target: Callable[[Utterance], list[int]] | None = None,
     min_samples: int,
+    states: States | None = None,
     rank: int = 0,
     num_ranks: int = 1,
 ) -> DataLoader[Any]:
     """Every utterance once, longest first, so that memory runs out at once or never."""
-    dataset = UtteranceDataset(utterances, target=target, min_samples=min_samples)
+    dataset = UtteranceDataset(utterances, target=target, min_samples=min_samples, states=states)
     durations = [utterance.duration for utterance in utterances]
     order = sorted(range(len(durations)), key=lambda index: -durations[index])
     batches = fill_batches(order, durations, batch_seconds)

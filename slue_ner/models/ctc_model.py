@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from slue_ner.core.time import FrameGrid
 from slue_ner.models.encoder import SpeechEncoder
+from slue_ner.models.frames import Frames
 from slue_ner.models.heads import CTCHead
 from slue_ner.models.mixing import Mixing
 
@@ -53,5 +54,22 @@ class CTCModel(nn.Module):
             num_samples: real length of each waveform, ``(B,)``.
         """
         frames = self.encoder(waveforms, num_samples, layers=self.mixing.layers_needed)
+        return self.read(frames)
+
+    def read_states(self, states: Tensor, num_samples: Tensor) -> Emissions:
+        """Emissions from states that the encoder computed before.
+
+        Args:
+            states: what the mixing reads, ``(L, B, T, D)``, in any floating-point type.
+            num_samples: real length of each waveform, ``(B,)``.
+        """
+        states = states.float()
+        num_frames = 1 + (num_samples - self.grid.window) // self.grid.hop
+        if self.mixing.layers_needed == "last":
+            return self.read(Frames(states[0], num_frames))
+        return self.read(Frames(states[0], num_frames, states))
+
+    def read(self, frames: Frames) -> Emissions:
+        """Emissions from the encoder's output."""
         mixed = self.mixing(frames)  # (B, T, D)
         return Emissions(self.head(mixed), frames.num_frames)  # (B, T, V)

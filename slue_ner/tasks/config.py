@@ -9,6 +9,7 @@ from typing import Any
 from slue_ner.core.config import from_mapping
 from slue_ner.core.suggest import nearest
 from slue_ner.data.augment import AugmentOptions
+from slue_ner.data.features import FeatureOptions
 from slue_ner.data.loading import DataOptions
 from slue_ner.models.adaptation.strategies import STRATEGIES
 from slue_ner.models.adaptation.strategy import Strategy
@@ -117,6 +118,7 @@ class TrainConfig:
     head: HeadOptions
     data: DataOptions
     augment: AugmentOptions
+    features: FeatureOptions
     optim: OptimOptions
     trainer: TrainerOptions
     logger: LoggerOptions

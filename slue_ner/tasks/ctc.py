@@ -9,7 +9,7 @@ from torch import Tensor
 from slue_ner.core.types import Prediction, Utterance
 from slue_ner.data.batch import Batch
 from slue_ner.evaluation.score import score
-from slue_ner.models.ctc_model import CTCModel
+from slue_ner.models.ctc_model import CTCModel, Emissions
 from slue_ner.tasks.base import Task
 from slue_ner.tasks.emissions import ctc_losses, decode
 from slue_ner.tasks.ranks import gather
@@ -45,7 +45,7 @@ class CTCTask(Task):
 
     def losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Mean loss per target symbol, and the loss of each utterance."""
-        losses = ctc_losses(self.model(batch.waveforms, batch.num_samples), batch)
+        losses = ctc_losses(self._emissions(batch), batch)
         return losses.sum() / batch.num_targets.sum(), losses
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -55,13 +55,19 @@ class CTCTask(Task):
         ]
         if not len(batch):
             return
-        emissions = self.model(batch.waveforms, batch.num_samples)
+        emissions = self._emissions(batch)
         losses = ctc_losses(emissions, batch)
         fits = ~losses.isposinf()  # targets longer than the audio still count in F1 and WER
         self.check_finite(batch.ids, ~losses.isnan())
         self._tune_loss[0] += float(losses[fits].sum())
         self._tune_loss[1] += float(batch.num_targets[fits].sum())
         self._tune_predictions += decode(emissions, batch.ids, self.model, self.vocabulary)
+
+    def _emissions(self, batch: Batch) -> Emissions:
+        if batch.states is not None:
+            return self.model.read_states(batch.states, batch.num_samples)
+        emissions: Emissions = self.model(batch.waveforms, batch.num_samples)
+        return emissions
 
     def on_validation_epoch_end(self) -> None:
         """Score the whole tune split and log ``val_monitor``."""

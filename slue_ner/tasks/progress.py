@@ -63,7 +63,11 @@ class Throughput(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
     ) -> None:
         """Count the operations of the first batch, on a GPU only."""
-        if self.flops_per_padded_second is None and batch.waveforms.is_cuda and len(batch):
+        if (
+            self.flops_per_padded_second is None
+            and batch.waveforms.numel()
+            and batch.waveforms.is_cuda
+        ):
             flops = count_flops(pl_module, batch)
             self.flops_per_padded_second = flops * self.sample_rate / batch.waveforms.numel()
 
@@ -88,7 +92,8 @@ class Throughput(Callback):
         if self._mark is not None:
             self.train_seconds += now - self._mark
             self.audio_seconds += int(batch.num_samples.sum()) / self.sample_rate
-            self.padded_seconds += batch.waveforms.numel() / self.sample_rate
+            longest = int(batch.num_samples.max()) if len(batch) else 0
+            self.padded_seconds += len(batch) * longest / self.sample_rate
         self._mark = now
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from slue_ner.core.records import read_manifest
 from slue_ner.core.types import Utterance
+from slue_ner.data.features import States
 from slue_ner.data.loading import evaluation_loader, training_loader
 from slue_ner.models.adaptation.report import AdaptationReport
 from slue_ner.tasks.base import Task
@@ -27,6 +29,9 @@ from slue_ner.tasks.checkpoint_files import (
 )
 from slue_ner.tasks.checkpoints import Checkpoints
 from slue_ner.tasks.config import TrainConfig
+from slue_ner.tasks.ctc import CTCTask
+from slue_ner.tasks.devices import pick_device
+from slue_ner.tasks.features import frozen_states
 from slue_ner.tasks.loggers import CSVLog, build_loggers, finish_loggers
 from slue_ner.tasks.new_task import new_task
 from slue_ner.tasks.progress import Throughput, TrainingProgress
@@ -84,9 +89,17 @@ def fit(config: TrainConfig, run_dir: Path, *, console: Console) -> Fit:
     )
     throughput = Throughput()
     started = time.perf_counter()
-    checkpoints = _run(
-        config, task, made.train, run_dir, ranks=ranks, throughput=throughput, console=console
-    )
+    with _states(config, task, [*made.train, *tune], run_dir, console=console) as states:
+        checkpoints = _run(
+            config,
+            task,
+            made.train,
+            run_dir,
+            ranks=ranks,
+            states=states,
+            throughput=throughput,
+            console=console,
+        )
     task.share_unreadable()
     figures = {
         "updates": task.global_step,
@@ -109,6 +122,7 @@ def _run(
     run_dir: Path,
     *,
     ranks: tuple[int, int],
+    states: States | None,
     throughput: Throughput,
     console: Console,
 ) -> Checkpoints:
@@ -124,6 +138,7 @@ def _run(
         target=task.target,
         seed=config.seed,
         augment=config.augment,
+        states=states,
         start=0 if state is None else state["num_batches"],
         **loading,
     )
@@ -131,6 +146,7 @@ def _run(
         task.tune,
         batch_seconds=config.data.batch_seconds,
         target=task.target,
+        states=states,
         **loading,
     )
     loggers = build_loggers(config.logger, name=config.name, folder=run_dir)
@@ -188,6 +204,29 @@ def _run(
     if trainer.is_global_zero:
         save_weights(task.model, folder / LAST_WEIGHTS)
     return checkpoints
+
+
+def _states(
+    config: TrainConfig,
+    task: Task,
+    utterances: Sequence[Utterance],
+    run_dir: Path,
+    *,
+    console: Console,
+) -> AbstractContextManager[States | None]:
+    """The states of an encoder that stays as it is and always hears the same audio."""
+    if not isinstance(task, CTCTask) or not task.encoder.frozen or config.augment.changes:
+        return nullcontext()
+    return frozen_states(
+        task.encoder,
+        utterances,
+        run_dir=run_dir,
+        layers=task.model.mixing.layers_needed,
+        options=config.features,
+        device=pick_device("cpu" if config.trainer.accelerator == "cpu" else "auto"),
+        precision=config.trainer.precision,
+        console=console,
+    )
 
 
 def _peak_memory() -> int:

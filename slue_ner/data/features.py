@@ -1,0 +1,188 @@
+"""Encoder states on disk: one memory-mapped file and its index, written once, read by many.
+
+::
+
+    FOLDER/KEY/states.bin   utterance after utterance, (L, T, D) each
+    FOLDER/KEY/index.json   shape, type, and for each utterance its place, or why it has none
+    FOLDER/KEY.lock         held by the process that writes KEY
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from slue_ner.core.files import read_json, write_json
+
+STATES_FILE = "states.bin"
+INDEX_FILE = "index.json"
+
+DTYPES = ("float32", "float16", "bfloat16")
+
+_NUMPY_TYPES = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
+"""numpy has no bfloat16; its bits travel as integers."""
+
+
+@dataclass(kw_only=True)
+class FeatureOptions:
+    """Where the states of a frozen encoder are kept while its head is trained.
+
+    Attributes:
+        cache: ``none`` (computed anew in every update), ``memory`` (a temporary file system) or
+            ``disk``.
+        folder: for ``disk``.
+        dtype: ``float32``, ``float16`` or ``bfloat16``.
+        max_gigabytes: the cache never holds more; the states used longest ago make room.
+    """
+
+    cache: str = "none"
+    folder: str = "cache/features"
+    dtype: str = "float16"
+    max_gigabytes: float = 8.0
+
+    def __post_init__(self) -> None:
+        if self.cache not in ("none", "memory", "disk"):
+            raise ValueError(f"features.cache={self.cache!r} should be none, memory or disk")
+        if self.dtype not in DTYPES:
+            raise ValueError(f"features.dtype={self.dtype!r} should be one of {', '.join(DTYPES)}")
+        if self.max_gigabytes <= 0:
+            raise ValueError(f"features.max_gigabytes={self.max_gigabytes} should be positive")
+
+
+@dataclass(frozen=True)
+class States:
+    """Hidden states of many utterances.
+
+    Attributes:
+        folder: of the two files.
+        dtype: ``float32``, ``float16`` or ``bfloat16``.
+        num_layers, size: ``L`` and ``D`` of every utterance.
+        places: id to (first value in the file, number of frames).
+        errors: id to the reason why its audio gave no states.
+    """
+
+    folder: Path
+    dtype: str
+    num_layers: int
+    size: int
+    places: Mapping[str, tuple[int, int]]
+    errors: Mapping[str, str]
+    _mapped: list[NDArray[Any]] = field(default_factory=list, repr=False, compare=False)
+
+    @classmethod
+    def open(cls, folder: Path) -> States:
+        """Open what ``write_states`` wrote, and mark it as used just now."""
+        index = read_json(folder / INDEX_FILE)
+        os.utime(folder / INDEX_FILE)
+        places = {id: (first, num_frames) for id, first, num_frames in index["places"]}
+        return cls(
+            folder, index["dtype"], index["num_layers"], index["size"], places, index["errors"]
+        )
+
+    def read(self, id: str) -> Tensor:
+        """The states of an utterance, ``(L, T, D)``, in the type they are kept in."""
+        if not self._mapped:
+            file = self.folder / STATES_FILE
+            self._mapped.append(np.memmap(file, _NUMPY_TYPES[self.dtype], mode="r"))
+        first, num_frames = self.places[id]
+        length = self.num_layers * num_frames * self.size
+        values = np.array(self._mapped[0][first : first + length])
+        tensor = torch.from_numpy(values)
+        if self.dtype == "bfloat16":
+            tensor = tensor.view(torch.bfloat16)
+        return tensor.view(self.num_layers, num_frames, self.size)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Worker processes map the file themselves."""
+        return {**self.__dict__, "_mapped": []}
+
+
+def write_states(
+    folder: Path,
+    utterances: Iterable[tuple[str, Tensor | str]],
+    *,
+    dtype: str,
+    num_layers: int,
+    size: int,
+) -> None:
+    """Write the states of utterances into ``folder``, which appears whole or not at all.
+
+    Args:
+        folder: must not exist; its parent does.
+        utterances: id with states ``(L, T, D)``, or with the reason why there are none.
+        dtype: ``float32``, ``float16`` or ``bfloat16``.
+        num_layers: ``L``.
+        size: ``D``.
+
+    Raises:
+        OSError: naming the folder when it cannot be written.
+    """
+    unfinished: Path | None = None
+    try:
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        places: list[tuple[str, int, int]] = []
+        errors: dict[str, str] = {}
+        first = 0
+        with (unfinished / STATES_FILE).open("wb") as file:
+            for id, states in utterances:
+                if isinstance(states, str):
+                    errors[id] = states
+                    continue
+                kept = states.to(getattr(torch, dtype)).contiguous()
+                bits = kept.view(torch.uint16) if dtype == "bfloat16" else kept
+                file.write(bits.numpy().tobytes())
+                places.append((id, first, states.shape[1]))
+                first += states.numel()
+        index = {"dtype": dtype, "num_layers": num_layers, "size": size}
+        write_json(unfinished / INDEX_FILE, {**index, "places": places, "errors": errors})
+        unfinished.replace(folder)
+    except OSError as error:
+        raise OSError(
+            f"cannot write encoder states into {folder.parent}: {error.strerror or error}; free "
+            "some space, choose another features.folder, or set features.cache=none"
+        ) from error
+    finally:
+        if unfinished is not None:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file ``path``; waits for whoever holds it, and a dead process holds none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def make_room(folder: Path, needed: int, *, limit: int) -> bool:
+    """Remove the states used longest ago until ``needed`` bytes more stay within ``limit``.
+
+    A process that still reads removed states keeps them until it ends.
+
+    Returns:
+        Whether there is room.
+    """
+    if needed > limit:
+        return False
+    entries = sorted(folder.glob(f"*/{INDEX_FILE}"), key=lambda index: index.stat().st_mtime)
+    sizes = {entry: (entry.parent / STATES_FILE).stat().st_size for entry in entries}
+    total = sum(sizes.values())
+    for entry in entries:
+        if total + needed <= limit:
+            break
+        shutil.rmtree(entry.parent, ignore_errors=True)
+        total -= sizes[entry]
+    return True

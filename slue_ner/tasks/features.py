@@ -1,0 +1,183 @@
+"""Frozen features are computed once: an encoder's states are kept between epochs, and runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from slue_ner.core.files import sha256
+from slue_ner.core.types import Utterance
+from slue_ner.data.features import (
+    INDEX_FILE,
+    FeatureOptions,
+    States,
+    locked,
+    make_room,
+    write_states,
+)
+from slue_ner.data.loading import evaluation_loader
+from slue_ner.models.encoder import SpeechEncoder
+from slue_ner.models.mixing import Layers
+
+_BATCH_SECONDS = 80.0
+
+
+@contextmanager
+def frozen_states(
+    encoder: SpeechEncoder,
+    utterances: Sequence[Utterance],
+    *,
+    run_dir: Path,
+    layers: Layers,
+    options: FeatureOptions,
+    device: torch.device,
+    precision: str,
+    console: Console,
+) -> Iterator[States | None]:
+    """States of all ``utterances``, computed now unless the cache has them.
+
+    Processes that need the same states at once wait for the first of them to write them. States
+    in memory belong to one run and go when it ends; those on disk stay for others.
+
+    Args:
+        encoder: frozen; it is moved to ``device``.
+        utterances: with different ids.
+        run_dir: of the run that asks.
+        layers: as ``SpeechEncoder.forward``.
+        options: where to keep them.
+        device: where to compute them.
+        precision: Lightning's, so that the states are those that training would see.
+        console: where progress goes.
+
+    Yields:
+        ``None`` when the cache is off or too small.
+
+    Raises:
+        OSError: naming the folder when it cannot be written.
+    """
+    if options.cache == "none":
+        yield None
+        return
+    if len({utterance.id for utterance in utterances}) < len(utterances):
+        console.print(
+            "train and tune share ids, so the encoder's states are computed in every update",
+            highlight=False,
+        )
+        yield None
+        return
+    num_layers = 1 if isinstance(layers, str) else len(layers)
+    num_frames = sum(encoder.grid.num_frames(u.num_samples or 0) for u in utterances)
+    width = num_layers * encoder.hidden_size * (4 if options.dtype == "float32" else 2)
+    limit = int(options.max_gigabytes * 1e9)
+    if num_frames * width > limit:
+        console.print(
+            f"the encoder's states take {num_frames * width / 1e9:.1f} GB, more than "
+            f"features.max_gigabytes={options.max_gigabytes:g}; they are computed in every update",
+            highlight=False,
+        )
+        yield None
+        return
+    settings = {
+        "layers": layers if isinstance(layers, str) else list(layers),
+        "dtype": options.dtype,
+        "device": device.type,
+        "precision": precision,
+        "torch": torch.__version__,
+    }
+    root = Path(options.folder) if options.cache == "disk" else _memory(run_dir)
+    folder = root / _key(encoder, utterances, json.dumps(settings, sort_keys=True))
+    with locked(folder.with_suffix(".lock")):
+        if not (folder / INDEX_FILE).is_file():
+            with locked(root / "room.lock"):
+                make_room(root, num_frames * width, limit=limit)
+            progress = _Report(console, len(utterances))
+            write_states(
+                folder,
+                _compute(encoder, utterances, layers, device, precision, progress),
+                dtype=options.dtype,
+                num_layers=num_layers,
+                size=encoder.hidden_size,
+            )
+        else:
+            console.print("the encoder's states are in the cache", highlight=False)
+        states = States.open(folder)
+    try:
+        yield states
+    finally:
+        if options.cache == "memory":
+            shutil.rmtree(root, ignore_errors=True)
+
+
+def _memory(run_dir: Path) -> Path:
+    """A folder of this run's own in a file system that is memory, where there is one."""
+    shared = Path("/dev/shm")
+    parent = shared if os.access(shared, os.W_OK) else Path(tempfile.gettempdir())
+    name = hashlib.sha256(str(run_dir.resolve()).encode()).hexdigest()[:16]
+    return parent / f"slue-ner-{os.getuid()}-{name}"
+
+
+class _Report:
+    """Says now and then how many utterances are done."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self._console, self._total, self._done, self._said = console, total, 0, 0
+
+    def __call__(self, count: int) -> None:
+        self._done += count
+        if self._done == self._total or self._done - self._said >= self._total / 5:
+            self._said = self._done
+            self._console.print(
+                f"encoder states: {self._done} of {self._total} utterances", highlight=False
+            )
+
+
+@torch.inference_mode()
+def _compute(
+    encoder: SpeechEncoder,
+    utterances: Sequence[Utterance],
+    layers: Layers,
+    device: torch.device,
+    precision: str,
+    progress: Callable[[int], None],
+) -> Iterator[tuple[str, Tensor | str]]:
+    encoder.to(device).eval()
+    half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
+    loader = evaluation_loader(
+        utterances, batch_seconds=_BATCH_SECONDS, min_samples=encoder.grid.window
+    )
+    for batch in loader:
+        yield from batch.unreadable
+        if len(batch):
+            moved = batch.to(device)
+            with torch.autocast(device.type, dtype=half, enabled=half is not None):
+                frames = encoder(moved.waveforms, moved.num_samples, layers=layers)
+            states = frames.values[None] if frames.layers is None else frames.layers
+            for i, (id, length) in enumerate(
+                zip(batch.ids, frames.num_frames.tolist(), strict=True)
+            ):
+                yield id, states[:, i, :length].cpu()
+        progress(len(batch) + len(batch.unreadable))
+
+
+def _key(encoder: SpeechEncoder, utterances: Sequence[Utterance], settings: str) -> str:
+    """Changes with every weight, every byte of audio, and every setting."""
+    digest = hashlib.sha256(settings.encode())
+    digest.update(json.dumps(encoder.blueprint, sort_keys=True).encode())
+    for name, value in sorted(encoder.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    for utterance in utterances:
+        audio = utterance.audio
+        digest.update(f"{utterance.id} {utterance.num_samples} ".encode())
+        digest.update(sha256(audio).encode() if audio and audio.is_file() else b"no audio")
+    return digest.hexdigest()[:32]
