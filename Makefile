@@ -1,4 +1,5 @@
 # make quickstart   set up, make a spoken corpus, train, predict, score, show
+# make tour         compare five ways to adapt the shipped encoder, half an hour on two cores
 # make test         set up and run all checks and tests
 
 PYTHON ?= python3
@@ -6,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help quickstart test test-fast check benchmarks clean
+.PHONY: help quickstart tour test test-fast check benchmarks clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -19,6 +20,9 @@ $(READY): pyproject.toml constraints.txt
 
 quickstart: $(READY)
 	@$(BIN)/slue-ner quickstart
+
+tour: $(READY)
+	@$(BIN)/slue-ner tour
 
 test: check
 	$(BIN)/pytest -n 2

@@ -12,11 +12,13 @@ from slue_ner.core.suggest import nearest
 
 COMMANDS = {
     "quickstart": "make a small spoken corpus, train on it, score it: five minutes on two cores",
+    "tour": "every adaptation strategy on that corpus, compared: half an hour on two cores",
     "prepare": "turn a data set into manifests: SLUE-VoxPopuli, your own JSONL, synthetic speech",
     "train": "train a model from a config; -m sweeps over several",
     "predict": "find the entities in the audio of a manifest with a trained run",
     "score": "compare predictions with a manifest: F1, label F1, WER, with intervals",
-    "compare": "finished runs side by side, as a Markdown table",
+    "compare": "finished runs side by side: terminal, Markdown, CSV, JSON",
+    "export": "the encoder of a run as a transformers checkpoint",
 }
 
 _HELP = """usage: slue-ner COMMAND ...

@@ -43,22 +43,16 @@ def run(arguments: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.parse_args(arguments)
-    from slue_ner.cli.console import progress_on, stdout
+    from slue_ner.cli.console import stdout
     from slue_ner.core.files import read_json
-    from slue_ner.data.synthetic import prepare_synthetic
 
     console = stdout()
     started = time.perf_counter()
     console.print("[bold]1. a spoken corpus[/], made with a speech synthesiser", highlight=False)
-    with progress_on(console, "speaking") as progress:
-        prepared = prepare_synthetic(DATA, _corpus(), progress=progress)
-    for split, counts in prepared.splits.items():
-        console.print(
-            f"   {split}: {counts.num_utterances} utterances, {counts.seconds / 3600:.2f} h, "
-            f"{counts.num_speakers} voices",
-            highlight=False,
-        )
-    console.print("[bold]2. training[/] an end-to-end tagger from random weights", highlight=False)
+    make_corpus(console)
+    console.print(
+        "[bold]2. training[/] the shipped encoder to write words and entities", highlight=False
+    )
     status = _train()
     if status:
         return status
@@ -73,6 +67,21 @@ def run(arguments: list[str]) -> int:
     )
     console.print(_NEXT.format(run=RUN, data=DATA), highlight=False, markup=False)
     return 0
+
+
+def make_corpus(console: Console) -> None:
+    """Make the corpus of the quickstart and the tour, unless it is there."""
+    from slue_ner.cli.console import progress_on
+    from slue_ner.data.synthetic import prepare_synthetic
+
+    with progress_on(console, "speaking") as progress:
+        prepared = prepare_synthetic(DATA, _corpus(), progress=progress)
+    for split, counts in prepared.splits.items():
+        console.print(
+            f"   {split}: {counts.num_utterances} utterances, {counts.seconds / 3600:.2f} h, "
+            f"{counts.num_speakers} voices",
+            highlight=False,
+        )
 
 
 def _corpus() -> SyntheticOptions:

@@ -38,6 +38,8 @@ class DataOptions:
         short_first: order the first epoch by length.
         more: manifests to train on as well, wherever they are.
         unlabelled: the same, of which only the audio is used (pre-training).
+        hours: train on so many hours of them, a random part that is the same in every run;
+            ``None`` for all.
     """
 
     root: str
@@ -50,6 +52,7 @@ class DataOptions:
     short_first: bool
     more: list[str] = field(default_factory=list)
     unlabelled: list[str] = field(default_factory=list)
+    hours: float | None = None
 
     @property
     def train_manifests(self) -> list[Path]:
@@ -67,6 +70,8 @@ class DataOptions:
                 "data.tune=test would choose checkpoints on the test set; tune on 'tune' (or on "
                 "'dev' to reproduce published figures) and report test"
             )
+        if self.hours is not None and self.hours <= 0:
+            raise ValueError(f"data.hours must be positive, or null for all, got {self.hours}")
         if self.batch_seconds <= 0:
             raise ValueError(f"data.batch_seconds must be positive, got {self.batch_seconds}")
 

@@ -18,7 +18,11 @@ from transformers import MODEL_MAPPING
 from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
+import slue_ner
 from slue_ner.core.files import read_json
+
+SHIPPED = "small-sfm"
+"""The source that means the encoder in ``checkpoints/small-sfm``, which ships with this package."""
 
 CONFIG_FILE = "config.json"
 PREPROCESSOR_FILE = "preprocessor_config.json"
@@ -76,6 +80,8 @@ def load_model(
         ValueError: if weights cannot be found, do not fit ``config``, or lack a part of the
             encoder.
     """
+    if source == SHIPPED:
+        source = str(shipped_checkpoint())
     safe = any(_locate(source, name, revision=revision) is not None for name in _SAFE_FILES)
     model_class: Any = MODEL_MAPPING[type(config)]
     try:
@@ -115,9 +121,25 @@ def load_model(
     return model, left_out
 
 
+def shipped_checkpoint() -> Path:
+    """Folder of the small encoder: inside an installed package, or beside it in a checkout.
+
+    Raises:
+        ValueError: when neither is there.
+    """
+    package = Path(slue_ner.__file__).resolve().parent
+    for folder in (package / "checkpoints" / SHIPPED, package.parent / "checkpoints" / SHIPPED):
+        if (folder / CONFIG_FILE).is_file():
+            return folder
+    raise ValueError(
+        f"the encoder {SHIPPED} is missing from this installation; install slue-ner again, or "
+        "make it with recipes/small_sfm/run.sh"
+    )
+
+
 def _locate(source: str, name: str, *, revision: str | None) -> Path | None:
     """Path of one file of a checkpoint; ``None`` when the checkpoint exists without it."""
-    folder = Path(source)
+    folder = shipped_checkpoint() if source == SHIPPED else Path(source)
     if folder.is_dir():
         return folder / name if (folder / name).is_file() else None
     if not _HUB_ID.fullmatch(source):

@@ -13,16 +13,23 @@ from slue_ner.models.encoder import SpeechEncoder
 from slue_ner.models.filterbank import SAMPLE_RATE
 
 
-def save_encoder(encoder: SpeechEncoder, folder: Path) -> None:
+def save_encoder(encoder: SpeechEncoder, folder: Path, *, half: bool = False) -> None:
     """Write config.json, model.safetensors and preprocessor_config.json into ``folder``.
 
     LoRA adapters are merged into the weights of a copy; ``encoder`` itself stays as it is. The
     folder loads with ``AutoModel.from_pretrained`` and as ``EncoderOptions(source=folder)``.
+
+    Args:
+        encoder: what to save.
+        folder: made when it is not there.
+        half: write the weights in float16, half the size.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     model: Any = copy.deepcopy(encoder.model)
     merge_adapters(model)
+    if half:
+        model.half()
     with quiet_transformers():
         model.save_pretrained(folder)
     write_json(folder / PREPROCESSOR_FILE, _preprocessor(encoder))

@@ -28,6 +28,7 @@ from slue_ner.pipelines.run_folder import (
 from slue_ner.tasks.building import ENCODER_FOLDER, trained_encoder
 from slue_ner.tasks.config import TrainConfig, train_config
 from slue_ner.tasks.devices import pick_device
+from slue_ner.tasks.reading import read_training
 from slue_ner.tasks.training import fit
 from slue_ner.tasks.units import PretrainOptions
 
@@ -96,7 +97,7 @@ def _evaluate(config: TrainConfig, run_dir: Path, split: str) -> Score:
         references,
         predictions,
         intervals=BootstrapOptions(),
-        seen_phrases=training_phrases(read_manifest(root / f"{config.data.train}.jsonl")),
+        seen_phrases=training_phrases(read_training(config.data)),
     )
 
 

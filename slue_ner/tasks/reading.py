@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +14,13 @@ from slue_ner.data.loading import DataOptions
 def read_training(options: DataOptions) -> list[Utterance]:
     """The utterances of every training manifest.
 
-    Those of ``options.unlabelled`` come without transcript, entities, words and phones. An id
-    that two manifests share gets a number in the later one.
+    ``options.hours`` limits those with labels. Those of ``options.unlabelled`` come without
+    transcript, entities, words and phones. An id that two manifests share gets a number in the
+    later one.
     """
     utterances = [u for path in options.train_manifests for u in read_manifest(path)]
+    if options.hours is not None:
+        utterances = _part(utterances, options.hours)
     utterances += [_unlabelled(u) for path in options.unlabelled for u in read_manifest(Path(path))]
     counts: dict[str, int] = {}
     for i, utterance in enumerate(utterances):
@@ -24,6 +28,20 @@ def read_training(options: DataOptions) -> list[Utterance]:
         if number > 1:
             utterances[i] = replace(utterance, id=f"{utterance.id}#{number}")
     return utterances
+
+
+def _part(utterances: list[Utterance], hours: float) -> list[Utterance]:
+    """About ``hours`` of the utterances, at least one, in their order; a larger part holds it."""
+    order = list(range(len(utterances)))
+    random.Random("hours").shuffle(order)
+    chosen: list[int] = []
+    seconds = 0.0
+    for index in order:
+        if chosen and seconds >= 3600 * hours:
+            break
+        chosen.append(index)
+        seconds += utterances[index].duration
+    return [utterances[index] for index in sorted(chosen)]
 
 
 def _unlabelled(utterance: Utterance) -> Utterance:

@@ -1,0 +1,85 @@
+"""``slue-ner tour``: every adaptation strategy on one corpus, ending with a table of them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+RUNS = Path("runs/tour")
+
+STRATEGIES = {
+    "full": ("adaptation=full",),
+    "reinit": ("adaptation=reinit",),
+    "lora": ("adaptation=lora",),
+    "frozen_weighted_sum": ("adaptation=frozen_weighted_sum",),
+    "frozen_layer": ("adaptation=frozen_layer", "adaptation.layer=6"),
+}
+"""Run name to what sets it apart; the slow ones first, so that no core waits at the end."""
+
+
+def run(arguments: list[str]) -> int:
+    """Train one run a strategy, as many at a time as there are cores, and compare them."""
+    parser = argparse.ArgumentParser(
+        prog="slue-ner tour",
+        description="Adapt the shipped encoder with every strategy on the quickstart's corpus and "
+        f"compare them; half an hour on two cores. Writes data/quickstart and {RUNS}; started "
+        "again, it goes on where it stopped.",
+        epilog="example:\n  slue-ner tour",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.parse_args(arguments)
+    from slue_ner.cli.console import stdout
+    from slue_ner.cli.quickstart import make_corpus
+
+    console = stdout()
+    started = time.perf_counter()
+    make_corpus(console)
+    console.print(
+        f"training {len(STRATEGIES)} strategies, one core each; logs in {RUNS}/NAME.txt",
+        highlight=False,
+    )
+    RUNS.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        statuses = list(pool.map(lambda name: _train(name, console), STRATEGIES))
+    if any(statuses):
+        return 1
+    from slue_ner.cli.compare import run as compare
+
+    minutes = (time.perf_counter() - started) / 60
+    console.print(f"all strategies in {minutes:.0f} min; test, unseen voices and sentences:")
+    return compare(
+        [
+            *(str(RUNS / name) for name in STRATEGIES),
+            *("--sort", "f1", "--columns"),
+            "run,trainable,f1,f1_seen,f1_unseen,label_f1,wer,seconds,memory",
+        ]
+    )
+
+
+def _train(name: str, console: Console) -> int:
+    """One run in a process of its own; what it prints goes to a file."""
+    command = shutil.which("slue-ner", path=str(Path(sys.executable).parent)) or "slue-ner"
+    log = RUNS / f"{name}.txt"
+    started = time.perf_counter()
+    with log.open("a", encoding="utf-8") as file:
+        status = subprocess.run(
+            [command, "train", "experiment=tour", f"name=tour/{name}", *STRATEGIES[name]],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            check=False,
+        ).returncode
+    lines = log.read_text(encoding="utf-8").strip().splitlines()
+    seconds = time.perf_counter() - started
+    console.print(f"{name}, {seconds:.0f} s: {lines[-1] if lines else ''}", highlight=False)
+    return status
