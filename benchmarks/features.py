@@ -41,10 +41,8 @@ def main() -> None:
         root = Path(folder) / "data"
         root.mkdir()
         utterances = read_manifest(arguments.root / "fine-tune.jsonl")[: arguments.utterances]
-        for split in ("fine-tune", "tune", "dev"):
-            write_manifest(
-                root / f"{split}.jsonl", utterances if split == "fine-tune" else utterances[:1]
-            )
+        for split, count in (("fine-tune", arguments.utterances), ("tune", 1), ("dev", 1)):
+            write_manifest(root / f"{split}.jsonl", utterances[:count])
         for number in range(arguments.rounds):
             for cache, measured in rates.items():
                 epochs = 1 if cache == "none" else arguments.epochs

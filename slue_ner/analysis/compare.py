@@ -12,7 +12,7 @@ from slue_ner.analysis.rows import SCORES, Row
 from slue_ner.analysis.sweeps import find_runs
 from slue_ner.core.files import read_json
 from slue_ner.core.suggest import nearest
-from slue_ner.pipelines.run_folder import CONFIG_FILE, METRICS_FILE, read_config
+from slue_ner.pipelines.run_files import CONFIG_FILE, METRICS_FILE, read_config
 
 _NOT_SETTING = ("seed", "name", "run_dir")
 

@@ -55,7 +55,7 @@ def train(values: dict[str, Any], run_dir: Path) -> int:
     """Train and report one run; 130 when it was asked to stop and has saved its state."""
     from slue_ner.cli.console import stdout
     from slue_ner.pipelines.experiment import run_experiment
-    from slue_ner.pipelines.run_folder import METRICS_FILE
+    from slue_ner.pipelines.run_files import METRICS_FILE
     from slue_ner.tasks.checkpoints import StopRequestedError
 
     console = stdout()

@@ -18,8 +18,8 @@ from slue_ner.evaluation.seen import training_phrases
 from slue_ner.models.saving import save_encoder
 from slue_ner.pipelines.end_to_end import predict
 from slue_ner.pipelines.provenance import provenance
+from slue_ner.pipelines.run_files import METRICS_FILE
 from slue_ner.pipelines.run_folder import (
-    METRICS_FILE,
     PREDICTIONS,
     claim_data,
     claim_folder,

@@ -8,7 +8,7 @@ from typing import Any
 
 from slue_ner.core.files import read_json, write_text
 from slue_ner.models.saving import save_encoder
-from slue_ner.pipelines.run_folder import CONFIG_FILE, METRICS_FILE, read_config
+from slue_ner.pipelines.run_files import CONFIG_FILE, METRICS_FILE, read_config
 from slue_ner.tasks.building import trained_encoder
 from slue_ner.tasks.config import train_config
 

@@ -23,13 +23,12 @@ import yaml
 
 from slue_ner.core.files import read_json, sha256, write_json, write_text
 from slue_ner.models.ctc_model import CTCModel
+from slue_ner.pipelines.run_files import CONFIG_FILE, read_config
 from slue_ner.tasks.building import trained_model
 from slue_ner.tasks.config import TrainConfig, train_config
 from slue_ner.text.vocabulary import Vocabulary
 
-CONFIG_FILE = "config.yaml"
 DATA_FILE = "data.json"
-METRICS_FILE = "metrics.json"
 PREDICTIONS = "predictions"
 
 _MAY_DIFFER = ("run_dir", "data.num_workers", "trainer.num_threads", "trainer.log_every")
@@ -60,17 +59,6 @@ def load_run(run_dir: Path, *, weights: str = "best") -> LoadedRun:
     config = train_config(read_config(path))
     model, vocabulary = trained_model(config, run_dir, weights=weights)
     return LoadedRun(config, model, vocabulary)
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """Read a composed config; YAML tags that would build objects are refused."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} should hold a mapping, got {type(values).__name__}")
-    return values
 
 
 def claim_folder(run_dir: Path, values: Mapping[str, Any]) -> None:

@@ -36,7 +36,7 @@ from slue_ner.tasks.loggers import CSVLog, build_loggers, finish_loggers
 from slue_ner.tasks.new_task import new_task
 from slue_ner.tasks.progress import Throughput, TrainingProgress
 from slue_ner.tasks.quiet import quiet_lightning
-from slue_ner.tasks.ranks import find_ranks, process_plugins, process_strategy
+from slue_ner.tasks.ranks import find_ranks
 from slue_ner.tasks.reading import read_training
 from slue_ner.tasks.signals import KeepSignals, stop_on_signal
 
@@ -163,29 +163,13 @@ def _run(
             stop_requested=stop_requested,
         )
         progress = TrainingProgress(throughput, log_every=options.log_every, console=console)
-        trainer = pl.Trainer(
-            accelerator=options.accelerator,
-            devices=options.devices,
-            num_nodes=options.num_nodes,
-            strategy=process_strategy(num_ranks, head_first=task.report.encoder_frozen_until > 0),
-            precision=options.precision,  # type: ignore[arg-type]
-            max_steps=options.max_updates,
-            max_epochs=-1,
-            accumulate_grad_batches=options.accumulate,
-            val_check_interval=min(options.validate_every, options.max_updates)
-            * options.accumulate,
-            check_val_every_n_epoch=None,
-            num_sanity_val_steps=0,
-            gradient_clip_val=config.optim.gradient_clip or None,
-            log_every_n_steps=options.log_every,
-            logger=loggers,
+        trainer = build_trainer(
+            config,
+            run_dir,
+            num_ranks=num_ranks,
+            head_first=task.report.encoder_frozen_until > 0,
+            loggers=loggers,
             callbacks=[KeepSignals(stop_requested), throughput, progress, checkpoints],
-            plugins=[AtomicCheckpointIO(), *process_plugins()],
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-            default_root_dir=run_dir,
         )
         try:
             trainer.fit(

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from slue_ner.pipelines.run_folder import claim_data, claim_folder, load_run, read_config
+from slue_ner.pipelines.run_files import read_config
+from slue_ner.pipelines.run_folder import claim_data, claim_folder, load_run
 
 
 def test_a_folder_keeps_the_config_that_claimed_it(tmp_path):
