@@ -39,6 +39,7 @@ from slue_ner.tasks.quiet import quiet_lightning
 from slue_ner.tasks.ranks import find_ranks
 from slue_ner.tasks.reading import read_training
 from slue_ner.tasks.signals import KeepSignals, stop_on_signal
+from slue_ner.tasks.trainer import build_trainer
 
 
 @dataclass(frozen=True, slots=True)
