@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import pytest
 import soundfile
 from hypothesis import HealthCheck, settings
 
-from slue_ner.core.records import write_manifest
-from slue_ner.core.types import EntitySpan, Utterance
+from slue_ner.core.records import read_manifest, write_manifest
+from slue_ner.core.types import EntitySpan, Utterance, Word
 
 # two busy cores make time limits per example a coin toss; the number of examples is what counts
 settings.register_profile(
@@ -59,6 +60,34 @@ def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
             )
         write_manifest(folder / f"{split}.jsonl", utterances)
     return folder
+
+
+@pytest.fixture(scope="session")
+def phone_corpus(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny corpus with made-up phones: its letters, equally long, after 50 ms of pause."""
+    folder = tmp_path_factory.mktemp("phone_corpus")
+    for split in ("fine-tune", "tune", "dev"):
+        utterances = []
+        for utterance in read_manifest(tiny_corpus / f"{split}.jsonl"):
+            letters = utterance.text.replace(" ", "")
+            times = np.linspace(0.05, utterance.duration, len(letters) + 1).tolist()
+            phones = tuple(map(Word, letters, times[:-1], times[1:]))
+            utterances.append(replace(utterance, phones=phones))
+        write_manifest(folder / f"{split}.jsonl", utterances)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_pretraining(phone_corpus: Path) -> list[str]:
+    """Overrides, after those of ``tiny_overrides``, that make a tiny run pre-train its encoder."""
+    return [
+        f"data.root={phone_corpus}",
+        "task=pretrain",
+        "task.num_clusters=8",
+        "task.fit_frames=300",
+        "encoder.mask_time_prob=0.5",
+        "+encoder.mask_time_length=4",
+    ]
 
 
 @pytest.fixture(scope="session")

@@ -31,8 +31,8 @@ if [ -n "${SO762:-}" ]; then
   prove name=small_sfm/so762_seeds adaptation=full seed=1,2
 fi
 wait
-columns=run,split,strategy,encoder,trainable,seed,updates,f1,label_f1,wer,seconds,hardware,commit
+columns=encoder,strategy,data,trainable,seed,updates,f1,label_f1,wer,seconds,hardware,commit,command
 for data in synthetic so762; do
   [ ! -d runs/small_sfm/$data ] || slue-ner compare runs/small_sfm/$data --columns "$columns" --into recipes/small_sfm/README.md --block "$data"
 done
-[ ! -d runs/small_sfm/so762_seeds ] || slue-ner compare runs/small_sfm/so762 runs/small_sfm/so762_seeds --seeds --into recipes/small_sfm/README.md --block seeds
+[ ! -d runs/small_sfm/so762_seeds ] || slue-ner compare runs/small_sfm/so762 runs/small_sfm/so762_seeds --seeds --columns "$columns" --into recipes/small_sfm/README.md --block seeds

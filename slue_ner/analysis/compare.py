@@ -100,7 +100,9 @@ def _encoder(options: Mapping[str, Any]) -> str:
 
 def _data(options: Mapping[str, Any]) -> str:
     more = [Path(manifest).parent.name for manifest in options.get("more") or ()]
-    return " + ".join([Path(options["root"]).name, *more])
+    hours = options.get("hours")
+    part = "" if hours is None else f", {60 * hours:.0f} min"
+    return " + ".join([Path(options["root"]).name, *more]) + part
 
 
 def _figure(scores: Mapping[str, Any], path: str) -> Figure:

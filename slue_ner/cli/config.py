@@ -97,6 +97,8 @@ def explain(error: Exception) -> str:
 
 def _nearest_key(key: str) -> str:
     values = compose_config([])
+    if key in _keys(values):
+        return f"the choices made here have no such key; +{key}=... adds it"
     close = difflib.get_close_matches(key, _keys(values), n=1)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(values)}"
 

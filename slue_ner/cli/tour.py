@@ -61,7 +61,7 @@ def run(arguments: list[str]) -> int:
         [
             *(str(RUNS / name) for name in STRATEGIES),
             *("--sort", "f1", "--columns"),
-            "run,trainable,f1,f1_seen,f1_unseen,label_f1,wer,seconds,memory",
+            "run,trainable,f1,seen_f1,unseen_f1,label_f1,wer,seconds,memory",
         ]
     )
 

@@ -55,14 +55,14 @@ def _facts(run_dir: Path) -> dict[str, str]:
     training, data, task = run["training"], values["data"], values["task"]
     devices = values["trainer"]["devices"] * values["trainer"]["num_nodes"]
     heard = devices * training["audio_seconds"] / 3600
-    manifests = [f"{data['root']}/{data['train']}.jsonl", *data["more"]]
+    manifests = [f"{data['root']}/{data['train']}.jsonl", *data.get("more", [])]
     encoder = values["encoder"]
     return {
         "parameters": f"{run['adaptation']['num_total']:,}",
         "started from": encoder.get("source") or f"random weights ({encoder.get('family')})",
         "task": ", ".join(f"{key} {value}" for key, value in task.items()),
         "trained on": ", ".join(manifests),
-        "audio alone of": ", ".join(data["unlabelled"]) or "nothing",
+        "audio alone of": ", ".join(data.get("unlabelled", [])) or "nothing",
         "utterances": f"{training['num_train_utterances']:,}",
         "hours heard": f"{heard:.1f}, repetitions included, in {training['updates']:,} updates",
         "time": f"{training['seconds'] / 60:.0f} min on {devices} processes",

@@ -13,8 +13,10 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
+from slue_ner.tasks.base import Task
 from slue_ner.tasks.config import train_config
 from slue_ner.tasks.ctc import CTCTask
+from slue_ner.tasks.pretrain import PretrainTask
 from slue_ner.tasks.signals import StopRequest
 from slue_ner.tasks.training import Fit, fit
 
@@ -34,6 +36,10 @@ class Watched:
     def log(self) -> list[list[str]]:
         return [row.split(",") for row in (self.folder / "log.csv").read_text().split()[1:]]
 
+    def logged(self, metric: str) -> list[float]:
+        """The values of one metric, in the order of updates."""
+        return [float(value) for _, name, value in self.log() if name == metric]
+
 
 @pytest.fixture
 def train(
@@ -43,7 +49,6 @@ def train(
 
     def run(folder: Path, *overrides: str, stop_after: int | None = None) -> Watched:
         watched = Watched(folder)
-        step = CTCTask.training_step
         requests: list[StopRequest] = []
         created = StopRequest.__init__
 
@@ -51,16 +56,20 @@ def train(
             created(self)
             requests.append(self)
 
-        def watched_step(self: CTCTask, batch: Any, batch_idx: int) -> Any:
-            watched.batches.append(batch.ids)
-            if len(watched.batches) == stop_after:
-                requests[-1].receive(15, None)
-            return step(self, batch, batch_idx)
+        def watch(step: Callable[..., Any]) -> Callable[..., Any]:
+            def watched_step(self: Task, batch: Any, batch_idx: int) -> Any:
+                watched.batches.append(batch.ids)
+                if len(watched.batches) == stop_after:
+                    requests[-1].receive(15, None)
+                return step(self, batch, batch_idx)
+
+            return watched_step
 
         output = io.StringIO()
         with monkeypatch.context() as patched:
             patched.setattr(StopRequest, "__init__", note_request)
-            patched.setattr(CTCTask, "training_step", watched_step)
+            for task in (CTCTask, PretrainTask):
+                patched.setattr(task, "training_step", watch(task.training_step))
             try:
                 watched.fit = fit(
                     train_config(tiny_values(*overrides)),
