@@ -29,7 +29,7 @@ class Row:
 
     Attributes:
         encoder: hub id or folder of the pre-trained encoder, or its family and "random weights".
-        data: folder names of ``data.root`` and ``data.more``, and the time that ``data.hours`` allows.
+        data: folder names of ``data.root`` and ``data.more``, and what ``data.hours`` allows.
         num_trainable: values of the encoder that are trained.
         trainable_share: the same over all values of the encoder, in [0, 1].
         seeds: of the runs in this row.

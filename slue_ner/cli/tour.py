@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs/tour")
 
+_HEAD_ALONE = 40
+"""Updates in which only the new head learns; without them it spoils what the encoder knows."""
+
 STRATEGIES = {
-    "full": ("adaptation=full",),
-    "reinit": ("adaptation=reinit",),
+    "full": ("adaptation=full", f"adaptation.freeze_updates={_HEAD_ALONE}"),
+    "reinit": ("adaptation=reinit", f"adaptation.freeze_updates={_HEAD_ALONE}"),
     "lora": ("adaptation=lora",),
     "frozen_weighted_sum": ("adaptation=frozen_weighted_sum",),
     "frozen_layer": ("adaptation=frozen_layer", "adaptation.layer=6"),

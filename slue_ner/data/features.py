@@ -12,7 +12,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -129,9 +128,9 @@ def write_states(
     Raises:
         OSError: naming the folder when it cannot be written.
     """
-    unfinished: Path | None = None
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        unfinished.mkdir(exist_ok=True)
         places: list[tuple[str, int, int]] = []
         errors: dict[str, str] = {}
         first = 0
@@ -154,8 +153,7 @@ def write_states(
             "some space, choose another features.folder, or set features.cache=none"
         ) from error
     finally:
-        if unfinished is not None:
-            shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 @contextmanager

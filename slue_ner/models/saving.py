@@ -32,6 +32,8 @@ def save_encoder(encoder: SpeechEncoder, folder: Path, *, half: bool = False) ->
         model.half()
     with quiet_transformers():
         model.save_pretrained(folder)
+    for path in folder.glob("*.safetensors"):  # safetensors lets nobody else read them
+        path.chmod((folder / "config.json").stat().st_mode)
     write_json(folder / PREPROCESSOR_FILE, _preprocessor(encoder))
 
 
