@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import AutoModel, SeamlessM4TFeatureExtractor
+
+from slue_ner.cli.config import compose_config
+from slue_ner.models.building import build_encoder
+from slue_ner.models.encoder import SpeechEncoder
+from slue_ner.models.options import EncoderOptions
+from slue_ner.pipelines.experiment import run_experiment
+from slue_ner.pipelines.export import export_encoder
+from slue_ner.pipelines.run_files import CONFIG_FILE, read_config
+from slue_ner.tasks.building import trained_encoder
+from slue_ner.tasks.config import train_config
+
+QUICK = "trainer.max_updates=2"
+WEIGHTS = "model.safetensors"
+Finished = Callable[[str], Path]
+
+
+WAVEFORM = (
+    "encoder=small_wav2vec2",
+    "encoder.overrides.conv_dim=[8,8,8,8,8,8,8]",
+    "encoder.overrides.num_conv_pos_embeddings=8",
+)
+LOG_MEL_ONLY = ("conv_depthwise_kernel_size", "feature_projection_input_dim")
+
+
+@pytest.fixture(scope="module")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_overrides: list[str],
+    tiny_pretraining: list[str],
+) -> Finished:
+    """``finished("lora")``: a finished tiny run of that kind, trained once for all tests."""
+    waveform = [o for o in tiny_overrides if not any(name in o for name in LOG_MEL_ONLY)]
+    kinds = {
+        "full": tiny_overrides,
+        "truncate": [*tiny_overrides, "adaptation=truncate"],
+        "lora": [*tiny_overrides, "adaptation=lora", "adaptation.rank=2"],
+        "waveform": [*waveform, *WAVEFORM, "encoder.overrides.hidden_size=16"],
+        "pretrain": [*tiny_overrides, *tiny_pretraining, "task.objective=both"],
+        "masked": [*tiny_overrides, *tiny_pretraining, "task.objective=masked"],
+    }
+    made: dict[str, Path] = {}
+
+    def run(kind: str) -> Path:
+        if kind not in made:
+            folder = tmp_path_factory.mktemp(kind)
+            values = compose_config([*kinds[kind], "trainer.max_updates=2"])
+            threads = torch.get_num_threads()
+            run_experiment(values, folder, console=Console(file=io.StringIO()))
+            torch.set_num_threads(threads)
+            made[kind] = folder
+        return made[kind]
+
+    return run
+
+
+def encoder_of(run: Path) -> SpeechEncoder:
+    return trained_encoder(train_config(read_config(run / CONFIG_FILE)), run)
+
+
+def noise() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return 0.1 * torch.randn(1, 12_000, generator=generator), torch.tensor([12_000])
+
+
+@torch.no_grad()
+def expected(encoder: SpeechEncoder) -> Tensor:
+    values: Tensor = encoder(*noise()).values
+    return values
+
+
+@torch.no_grad()
+def computed(folder: Path, encoder: SpeechEncoder) -> Tensor:
+    """What transformers alone makes of the input that the run's encoder sees."""
+    inputs, num_samples = noise()
+    if encoder.filter_bank is not None:
+        inputs = encoder.filter_bank(inputs, num_samples)
+    model = AutoModel.from_pretrained(folder).float().eval()
+    values: Tensor = model(inputs).last_hidden_state
+    return values
+
+
+def facts(folder: Path) -> dict[str, str]:
+    """The lines between the marks of the card."""
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    lines = text.split("<!-- facts -->")[1].split("<!-- /facts -->")[0].strip().splitlines()
+    return dict(line.removeprefix("- ").split(": ", 1) for line in lines)
+
+
+@pytest.mark.parametrize("kind", ["full", "truncate", "waveform", "pretrain", "masked"])
+def test_transformers_computes_exactly_what_the_run_does(
+    finished: Finished, tmp_path: Path, kind: str
+) -> None:
+    encoder = encoder_of(finished(kind))
+    export_encoder(finished(kind), tmp_path)
+    assert torch.equal(computed(tmp_path, encoder), expected(encoder))
+
+
+def test_adapters_are_merged(finished: Finished, tmp_path: Path) -> None:
+    run = finished("lora")
+    export_encoder(run, tmp_path)
+    assert not [name for name in load_file(tmp_path / WEIGHTS) if "lora" in name]
+    encoder = encoder_of(run)
+    trained = load_file(run / "checkpoints/best.safetensors")
+    assert any(value.any() for name, value in trained.items() if "lora_B" in name)
+    torch.testing.assert_close(computed(tmp_path, encoder), expected(encoder), rtol=0, atol=1e-5)
+
+
+def test_the_preprocessor_makes_the_same_input(finished: Finished, tmp_path: Path) -> None:
+    encoder = encoder_of(finished("full"))
+    export_encoder(finished("full"), tmp_path)
+    waveforms, num_samples = noise()
+    extract = SeamlessM4TFeatureExtractor.from_pretrained(tmp_path)
+    made = extract(waveforms[0].numpy(), sampling_rate=16_000, return_tensors="pt")
+    assert encoder.filter_bank is not None
+    ours = encoder.filter_bank(waveforms, num_samples)
+    torch.testing.assert_close(made["input_features"][:, : ours.shape[1]], ours, rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize("kind", ["full", "pretrain"])
+def test_half_precision_is_half_the_bytes_and_nearly_the_same(
+    finished: Finished, tmp_path: Path, kind: str
+) -> None:
+    encoder = encoder_of(finished(kind))
+    export_encoder(finished(kind), tmp_path / "whole")
+    export_encoder(finished(kind), tmp_path / "half", half=True)
+    whole, half = (load_file(tmp_path / name / WEIGHTS) for name in ("whole", "half"))
+    assert {value.dtype for value in whole.values()} == {torch.float32}
+    assert {value.dtype for value in half.values()} == {torch.float16}
+    assert sum(v.nbytes for v in whole.values()) == 2 * sum(v.nbytes for v in half.values())
+    torch.testing.assert_close(
+        computed(tmp_path / "half", encoder), expected(encoder), rtol=0, atol=1e-2
+    )
+
+
+def test_an_encoder_exported_in_half_precision_is_trained_in_float32(
+    finished: Finished, tmp_path: Path
+) -> None:
+    export_encoder(finished("full"), tmp_path, half=True)
+    encoder = build_encoder(EncoderOptions(source=str(tmp_path)))
+    assert {parameter.dtype for parameter in encoder.parameters()} == {torch.float32}
+
+
+def test_last_weights_on_request(finished: Finished, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished("full"), run)
+    last = run / "checkpoints/last.safetensors"
+    save_file({name: torch.zeros_like(value) for name, value in load_file(last).items()}, last)
+    export_encoder(run, tmp_path / "best")
+    export_encoder(run, tmp_path / "last", weights="last")
+    assert any(value.any() for value in load_file(tmp_path / "best" / WEIGHTS).values())
+    assert not any(value.any() for value in load_file(tmp_path / "last" / WEIGHTS).values())
+
+
+def test_a_pretraining_run_exports_what_it_leaves_in_its_own_folder(
+    finished: Finished, tmp_path: Path
+) -> None:
+    run = finished("pretrain")
+    export_encoder(run, tmp_path)
+    one, other = (load_file(folder / WEIGHTS) for folder in (run / "encoder", tmp_path))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_run_itself_stays_as_it_is(finished: Finished, tmp_path: Path) -> None:
+    run = finished("lora")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    export_encoder(run, tmp_path, half=True)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_card_of_facts_is_written(finished: Finished, tmp_path: Path, phone_corpus: Path) -> None:
+    run = finished("pretrain")
+    export_encoder(run, tmp_path)
+    found = facts(tmp_path)
+    num_values = sum(value.numel() for value in load_file(tmp_path / WEIGHTS).values())
+    assert found["parameters"] == f"{num_values:,}"
+    assert found["started from"] == "random weights (wav2vec2-bert)"
+    assert "objective both" in found["task"] and "num_clusters 8" in found["task"]
+    assert found["trained on"] == f"{phone_corpus}/fine-tune.jsonl"
+    assert found["audio alone of"] == "nothing"
+    assert found["utterances"] == "16"
+    assert found["hours heard"] == "0.0, repetitions included, in 2 updates"
+    assert found["at the end, on tune"].startswith("loss ")
+    assert "monitor" not in found["at the end, on tune"]
+    assert found["command"].startswith("`") and found["command"].endswith("`")
+
+
+def test_the_text_around_the_facts_is_kept(finished: Finished, tmp_path: Path) -> None:
+    card = tmp_path / "README.md"
+    card.write_text("# Mine\n\n<!-- facts -->\n- old: 1\n<!-- /facts -->\n\nLicence.\n")
+    for kind in ("pretrain", "full"):
+        export_encoder(finished(kind), tmp_path)
+    text = card.read_text()
+    assert text.startswith("# Mine\n\n<!-- facts -->\n- parameters: ")
+    assert text.endswith("\n<!-- /facts -->\n\nLicence.\n")
+    assert "old" not in text and "num_clusters" not in text
+    assert "target tagged" in facts(tmp_path)["task"]
+
+
+def test_a_card_without_marks_gets_the_facts_at_its_end(finished: Finished, tmp_path: Path) -> None:
+    card = tmp_path / "README.md"
+    card.write_text("# Mine\n")
+    export_encoder(finished("full"), tmp_path)
+    first = card.read_text()
+    assert first.startswith("# Mine\n\n<!-- facts -->\n- parameters: ")
+    export_encoder(finished("full"), tmp_path)
+    assert card.read_text() == first
+
+
+def test_other_files_of_the_folder_are_left_alone(finished: Finished, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "config.json").write_text("of another encoder")
+    export_encoder(finished("full"), tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    found = {path.name for path in tmp_path.iterdir()}
+    written = {"README.md", "config.json", WEIGHTS, "preprocessor_config.json"}
+    assert found == {"notes.txt", *written}
+    assert build_encoder(EncoderOptions(source=str(tmp_path))).num_layers == 2
+
+
+@pytest.mark.parametrize("gone", ["config.yaml", "metrics.json", "encoder.json"])
+def test_a_run_that_is_not_finished_is_refused(
+    finished: Finished, tmp_path: Path, gone: str
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished("full"), run)
+    (run / gone).unlink()
+    with pytest.raises(ValueError, match=rf"run is not a finished run: it has no {gone}"):
+        export_encoder(run, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_weights_are_named(finished: Finished, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished("full"), run)
+    (run / "checkpoints/best.safetensors").unlink()
+    with pytest.raises((ValueError, OSError), match=r"best\.safetensors"):
+        export_encoder(run, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_folder_that_cannot_be_made_is_named(
+    finished: Finished, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OSError, match=str(tmp_path / place)):
+        export_encoder(finished("full"), tmp_path / place)
