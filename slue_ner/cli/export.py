@@ -7,7 +7,7 @@ from pathlib import Path
 
 _EXAMPLE = """example:
   slue-ner export runs/pretrain_small checkpoints/small-sfm --half
-  slue-ner train encoder.source=checkpoints/small-sfm data.root=data/mine
+  slue-ner train encoder=checkpoint encoder.source=checkpoints/small-sfm data.root=data/mine
 """
 
 

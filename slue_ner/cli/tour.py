@@ -84,5 +84,7 @@ def _train(name: str, console: Console) -> int:
         ).returncode
     lines = log.read_text(encoding="utf-8").strip().splitlines()
     seconds = time.perf_counter() - started
-    console.print(f"{name}, {seconds:.0f} s: {lines[-1] if lines else ''}", highlight=False)
+    console.print(
+        f"{name}, {seconds:.0f} s: {lines[-1] if lines else ''}", highlight=False, markup=False
+    )
     return status

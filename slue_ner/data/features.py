@@ -86,15 +86,16 @@ class States:
         index = read_json(folder / INDEX_FILE)
         os.utime(folder / INDEX_FILE)
         places = {id: (first, num_frames) for id, first, num_frames in index["places"]}
-        return cls(
+        states = cls(
             folder, index["dtype"], index["num_layers"], index["size"], places, index["errors"]
         )
+        states._map()  # from here on the file may be removed
+        return states
 
     def read(self, id: str) -> Tensor:
         """The states of an utterance, ``(L, T, D)``, in the type they are kept in."""
         if not self._mapped:
-            file = self.folder / STATES_FILE
-            self._mapped.append(np.memmap(file, _NUMPY_TYPES[self.dtype], mode="r"))
+            self._map()
         first, num_frames = self.places[id]
         length = self.num_layers * num_frames * self.size
         values = np.array(self._mapped[0][first : first + length])
@@ -103,8 +104,13 @@ class States:
             tensor = tensor.view(torch.bfloat16)
         return tensor.view(self.num_layers, num_frames, self.size)
 
+    def _map(self) -> None:
+        file = self.folder / STATES_FILE
+        if file.stat().st_size:  # no audio at all could be read otherwise
+            self._mapped.append(np.memmap(file, _NUMPY_TYPES[self.dtype], mode="r"))
+
     def __getstate__(self) -> dict[str, Any]:
-        """Worker processes map the file themselves."""
+        """A copy in a process that was spawned maps the file itself."""
         return {**self.__dict__, "_mapped": []}
 
 

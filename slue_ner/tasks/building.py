@@ -72,7 +72,7 @@ def trained_model(
     if not isinstance(config.task, CTCOptions):
         raise ValueError(
             f"{run_dir} pre-trained an encoder and finds no entities; train with "
-            f"encoder.source={run_dir / ENCODER_FOLDER} first"
+            f"encoder=checkpoint encoder.source={run_dir / ENCODER_FOLDER} first"
         )
     _check_run(run_dir, VOCABULARY_FILE)
     vocabulary = Vocabulary.load(run_dir / VOCABULARY_FILE)

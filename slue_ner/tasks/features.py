@@ -96,22 +96,22 @@ def frozen_states(
     }
     root = Path(options.folder) if options.cache == "disk" else _memory(run_dir)
     folder = root / _key(encoder, utterances, json.dumps(settings, sort_keys=True))
-    with locked(folder.with_suffix(".lock")):
-        if not (folder / INDEX_FILE).is_file():
-            with locked(root / "room.lock"):
-                make_room(root, num_frames * width, limit=limit)
-            progress = _Report(console, len(utterances))
-            write_states(
-                folder,
-                _compute(encoder, utterances, layers, device, precision, progress),
-                dtype=options.dtype,
-                num_layers=num_layers,
-                size=encoder.hidden_size,
-            )
-        else:
-            console.print("the encoder's states are in the cache", highlight=False)
-        states = States.open(folder)
     try:
+        with locked(folder.with_suffix(".lock")):
+            if not (folder / INDEX_FILE).is_file():
+                with locked(root / "room.lock"):
+                    make_room(root, num_frames * width, limit=limit)
+                progress = _Report(console, len(utterances))
+                write_states(
+                    folder,
+                    _compute(encoder, utterances, layers, device, precision, progress),
+                    dtype=options.dtype,
+                    num_layers=num_layers,
+                    size=encoder.hidden_size,
+                )
+            else:
+                console.print("the encoder's states are in the cache", highlight=False)
+            states = States.open(folder)
         yield states
     finally:
         if options.cache == "memory":

@@ -22,11 +22,15 @@ def read_training(options: DataOptions) -> list[Utterance]:
     if options.hours is not None:
         utterances = _part(utterances, options.hours)
     utterances += [_unlabelled(u) for path in options.unlabelled for u in read_manifest(Path(path))]
+    taken = {utterance.id for utterance in utterances}
     counts: dict[str, int] = {}
     for i, utterance in enumerate(utterances):
         number = counts[utterance.id] = counts.get(utterance.id, 0) + 1
+        while number > 1 and (id := f"{utterance.id}#{number}") in taken:
+            number = counts[utterance.id] = number + 1
         if number > 1:
-            utterances[i] = replace(utterance, id=f"{utterance.id}#{number}")
+            taken.add(id)
+            utterances[i] = replace(utterance, id=id)
     return utterances
 
 

@@ -8,7 +8,11 @@ import yaml
 from slue_ner.cli.config import compose_config, config_folder
 from slue_ner.tasks.config import train_config
 
-MISSING = {"adaptation=frozen_layer": ["adaptation.layer=1"], "task=ctc_plain": []}
+MISSING = {
+    "adaptation=frozen_layer": ["adaptation.layer=1"],
+    "encoder=checkpoint": ["encoder.source=small-sfm"],
+    "task=ctc_plain": [],
+}
 # what an experiment starts from is not there before it has been trained; a tiny encoder is
 FROM_SCRATCH = {"pretrain_small": ["encoder.source=null", "task.teacher=null"]}
 EXPERIMENTS = sorted(path.stem for path in (config_folder() / "experiment").glob("*.yaml"))
