@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs/tour")
 
-_HEAD_ALONE = 40
+_HEAD_ALONE = 20
 """Updates in which only the new head learns; without them it spoils what the encoder knows."""
 
 STRATEGIES = {

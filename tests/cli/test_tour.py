@@ -94,7 +94,7 @@ def test_every_strategy_is_one_training_on_one_core(
     assert sorted(trainings.commands) == sorted(NAMES)
     for name, (program, *arguments) in trainings.commands.items():
         assert Path(program).name == "slue-ner"
-        head_alone = ["adaptation.freeze_updates=40"]
+        head_alone = ["adaptation.freeze_updates=20"]
         more = {"frozen_layer": ["adaptation.layer=6"], "full": head_alone, "reinit": head_alone}
         experiment = ["train", "experiment=tour", f"name=tour/{name}"]
         assert arguments == [*experiment, f"adaptation={name}", *more.get(name, [])]
