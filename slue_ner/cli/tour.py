@@ -35,8 +35,8 @@ def run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="slue-ner tour",
         description="Adapt the shipped encoder with every strategy on the quickstart's corpus and "
-        f"compare them; about half an hour on two cores. Writes data/quickstart and {RUNS}; started "
-        "again, it goes on where it stopped.",
+        f"compare them; about half an hour on two cores. Writes data/quickstart and {RUNS}; "
+        "started again, it goes on where it stopped.",
         epilog="example:\n  slue-ner tour",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
