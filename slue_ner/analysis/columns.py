@@ -68,9 +68,17 @@ COLUMNS = {
     "wer": _score("wer", "WER"),
     "seen_f1": _score("seen_f1", "F1 seen"),
     "unseen_f1": _score("unseen_f1", "F1 unseen"),
+    "nel_frame_f1": _score("nel_frame_f1", "NEL frame F1"),
+    "nel_frame_corrected_f1": _score("nel_frame_corrected_f1", "NEL frame F1 corrected"),
+    "nel_word_f1": _score("nel_word_f1", "NEL word F1"),
+    "nel_word_corrected_f1": _score("nel_word_corrected_f1", "NEL word F1 corrected"),
     "seconds": _field("seconds", text="{:.0f}".format),
     "memory": _field("peak_memory_bytes", "memory", lambda value: f"{value / 2**30:.1f} GiB"),
-    "speed": _field("audio_seconds_per_second", "audio-s/s", "{:.0f}".format),
+    "speed": _field(
+        "audio_seconds_per_second",
+        "audio-s/s",
+        lambda value: ABSENT if value is None else f"{value:.0f}",
+    ),
     "hardware": _field("hardware"),
     "commit": Column(
         "commit, date",

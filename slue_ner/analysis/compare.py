@@ -75,7 +75,7 @@ def _row(
         run=name,
         split=split,
         strategy=adaptation["strategy"],
-        encoder=_encoder(config["encoder"]),
+        encoder=training["tagger"] if "tagger" in training else _encoder(config["encoder"]),
         data=_data(config["data"]),
         num_trainable=adaptation["num_trainable"],
         trainable_share=adaptation["trainable_share"],
@@ -84,7 +84,7 @@ def _row(
         scores={key: _figure(scores, path) for key, path in SCORES.items()},
         seconds=training["seconds"],
         peak_memory_bytes=training["peak_memory_bytes"],
-        audio_seconds_per_second=training["audio_seconds_per_second"],
+        audio_seconds_per_second=training.get("audio_seconds_per_second"),
         hardware=run["hardware"],
         commit=run["commit"] or f"version {run['slue_ner']}",
         date=run["date"],
@@ -106,8 +106,16 @@ def _data(options: Mapping[str, Any]) -> str:
 
 
 def _figure(scores: Mapping[str, Any], path: str) -> Figure:
-    value: Any = scores
-    for key in path.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
     interval = scores.get("intervals", {}).get(path)
-    return Figure(value, None if interval is None else (interval[0], interval[1]))
+    bounds = None if interval is None else (interval[0], interval[1])
+    return Figure(_value(scores, path), bounds)
+
+
+def _value(scores: Mapping[str, Any], path: str) -> float | None:
+    """What stands at a path through mappings, some of whose keys have a dot (``0.8``)."""
+    for key, value in scores.items():
+        if path == key:
+            return None if isinstance(value, Mapping) else value
+        if path.startswith(f"{key}.") and isinstance(value, Mapping):
+            return _value(value, path.removeprefix(f"{key}."))
+    return None

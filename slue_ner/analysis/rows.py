@@ -14,6 +14,10 @@ SCORES = {
     "wer": "wer",
     "seen_f1": "ner_seen.micro.f1",
     "unseen_f1": "ner_unseen.micro.f1",
+    "nel_frame_f1": "nel.frame_official.f1",
+    "nel_frame_corrected_f1": "nel.frame_corrected.f1",
+    "nel_word_f1": "nel.word_official.0.8.f1",
+    "nel_word_corrected_f1": "nel.word_corrected.0.8.f1",
 }
 """Figures of a row and where the score object has them."""
 
@@ -28,14 +32,15 @@ class Row:
     ``audio_seconds_per_second`` are means, and ``peak_memory_bytes`` is the highest.
 
     Attributes:
-        encoder: hub id or folder of the pre-trained encoder, or its family and "random weights".
+        encoder: hub id or folder of the pre-trained encoder, or its family and "random weights";
+            of text NER, what tags the words.
         data: folder names of ``data.root`` and ``data.more``, and what ``data.hours`` allows.
         num_trainable: values of the encoder that are trained.
         trainable_share: the same over all values of the encoder, in [0, 1].
         seeds: of the runs in this row.
         scores: a figure for every name in ``SCORES``.
         seconds: wall-clock time of training with its validations.
-        audio_seconds_per_second: audio trained on in a second, of one process.
+        audio_seconds_per_second: audio trained on in a second, of one process; ``None`` for text.
         commit: of the code, ``+`` when edited; the version where there was no checkout.
         setting: the config but for seed and names, as JSON; equal for the seeds of one config.
     """
@@ -52,7 +57,7 @@ class Row:
     scores: Mapping[str, Figure]
     seconds: float
     peak_memory_bytes: int
-    audio_seconds_per_second: float
+    audio_seconds_per_second: float | None
     hardware: str
     commit: str
     date: str

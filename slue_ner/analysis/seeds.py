@@ -31,12 +31,17 @@ def _folded(rows: Sequence[Row]) -> Row:
         scores={name: over_seeds([row.scores[name] for row in rows]) for name in first.scores},
         seconds=statistics.fmean(row.seconds for row in rows),
         peak_memory_bytes=max(row.peak_memory_bytes for row in rows),
-        audio_seconds_per_second=statistics.fmean(row.audio_seconds_per_second for row in rows),
+        audio_seconds_per_second=_mean([row.audio_seconds_per_second for row in rows]),
         hardware=_listed(row.hardware for row in rows),
         commit=_listed(row.commit for row in rows),
         date=_listed(row.date for row in rows),
         command=_listed(row.command for row in rows),
     )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
 
 
 def _without_seed(name: str) -> str:

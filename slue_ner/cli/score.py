@@ -47,7 +47,8 @@ def run(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="slue-ner score",
-        description="Compare predictions with a manifest, as SLUE scores them, with intervals.",
+        description="Compare predictions with a manifest, as SLUE scores them, with intervals. "
+        "Times of entities are scored where the manifest has word times.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -58,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         "--labels",
         choices=("combined", "raw", "as-is"),
         default="combined",
-        help="label set to score in (default: combined, as SLUE reports)",
+        help="label set of NER and corrected NEL (default: combined, as SLUE reports)",
     )
     parser.add_argument(
         "--missing-as-empty",

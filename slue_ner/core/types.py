@@ -15,7 +15,7 @@ class Word:
 
     Attributes:
         estimated: the times are a guess; such a word is left out of NEL scoring.
-        score: confidence in [0, 1], in predictions only.
+        score: confidence in [0, 1], of a prediction or an aligner.
     """
 
     text: str

@@ -12,6 +12,8 @@ from slue_ner.evaluation.bootstrap import BootstrapOptions, clusters
 from slue_ner.evaluation.counts import Counts
 from slue_ner.evaluation.intervals import Intervals, make_intervals
 from slue_ner.evaluation.joining import join, listed
+from slue_ner.evaluation.nel import nel_obstacle
+from slue_ner.evaluation.nel_score import NelScore
 from slue_ner.evaluation.ner import EntityScore
 from slue_ner.evaluation.relabel import LabelChoice, check_choice
 from slue_ner.evaluation.statistics import Statistics, measure
@@ -22,7 +24,7 @@ class Score:
     """The score object (docs/architecture.md, "Records on disk"); rates are fractions.
 
     Attributes:
-        labels: which label set the ``ner`` figures speak of.
+        labels: which label set the ``ner`` and the corrected ``nel`` figures speak of.
         num_missing: references without a prediction, scored as missed.
         num_errors: predictions that failed, scored as missed.
         num_repairs: malformed tags that readers of tagged strings repaired.
@@ -31,6 +33,7 @@ class Score:
         entities: ``ner`` and ``ner_label``, with macro and per-label figures.
         counts: ``ner_position``, ``ner_tolerant`` and, where training phrases were given,
             ``ner_seen`` and ``ner_unseen``; over all labels.
+        nel: ``None`` when the references have no word times.
         intervals: see ``Intervals`` for what they do not show.
         not_computed: why a figure is absent, by path.
     """
@@ -44,6 +47,7 @@ class Score:
     error_rates: Mapping[str, float]
     entities: Mapping[str, EntityScore]
     counts: Mapping[str, Counts]
+    nel: NelScore | None
     intervals: Intervals
     not_computed: Mapping[str, str]
 
@@ -62,6 +66,7 @@ class Score:
             **self.error_rates,
             **{name: entities.to_json() for name, entities in self.entities.items()},
             **{name: {"micro": counts.to_json()} for name, counts in self.counts.items()},
+            **({} if self.nel is None else {"nel": self.nel.to_json()}),
             **({} if method is None else {"intervals": bounds}),
             **({} if method is None else {"interval_method": method.to_json()}),
             "not_computed": dict(self.not_computed),
@@ -82,7 +87,8 @@ def score(
     Args:
         references: what was said; nothing in them is normalised.
         predictions: one for each reference, joined by id, in any order.
-        labels: acts on every ``ner`` figure; ``combined`` is what SLUE reports.
+        labels: acts on every ``ner`` figure and on corrected NEL; ``combined`` is what SLUE
+            reports.
         missing_as_empty: score a reference without prediction as missed.
         intervals: how to make them; ``None`` for none.
         seen_phrases: entity phrases of the training manifest, for ``ner_seen`` and
@@ -112,8 +118,9 @@ def score(
         counts={
             name: statistics.total(name)
             for name in statistics.counts
-            if name not in statistics.entities
+            if name not in statistics.entities and not name.startswith("nel.")
         },
+        nel=statistics.nel,
         intervals=made,
         not_computed={**_absent(references, statistics), **made.not_computed},
     )
@@ -135,4 +142,7 @@ def _absent(references: Sequence[Utterance], statistics: Statistics) -> dict[str
     for name, entities in statistics.entities.items():
         if entities.macro is None:
             reasons[f"{name}.macro"] = "no label occurs in references or predictions"
-    return reasons
+    obstacle = nel_obstacle(references)
+    if obstacle is not None:
+        reasons["nel"] = obstacle
+    return reasons if statistics.nel is None else {**reasons, **statistics.nel.not_computed}

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from slue_ner.core.types import EntitySpan, Prediction, Utterance
 from slue_ner.evaluation.counts import Counts
+from slue_ner.evaluation.nel import measure_nel, nel_obstacle
+from slue_ner.evaluation.nel_score import NelScore
 from slue_ner.evaluation.ner import (
     EntityScore,
     LabelCounts,
@@ -32,17 +34,20 @@ FloatArray = NDArray[np.float64]
 class Statistics:
     """Rows of counts, one an utterance, under the names that metrics have in the score object.
 
-    Another metric (of NEL, say) joins as one more entry of either mapping.
+    Another metric joins as one more entry of either mapping.
 
     Attributes:
         edits: ``(N, 2)`` each: edits and length of the reference.
         counts: ``(N, 3)`` each: true positives, false positives, false negatives.
         entities: ``ner`` and ``ner_label`` by label, summed over the utterances.
+        nel: scores of the times, summed; the ``headline`` ones among them have rows in
+            ``counts``. ``None`` when the references do not allow any.
     """
 
     edits: Mapping[str, IntArray]
     counts: Mapping[str, IntArray]
     entities: Mapping[str, EntityScore]
+    nel: NelScore | None
 
     def matrix(self) -> FloatArray:
         """All rows side by side, ``(N, C)``; what a bootstrap resamples."""
@@ -68,7 +73,8 @@ class Statistics:
             if name == "ner":
                 rates["ner.micro.precision"] = _divide(tp, tp + fp)
                 rates["ner.micro.recall"] = _divide(tp, tp + fn)
-            rates[f"{name}.micro.f1"] = _divide(2 * tp, 2 * tp + fp + fn)
+            path = f"{name}.f1" if name.startswith("nel.") else f"{name}.micro.f1"
+            rates[path] = _divide(2 * tp, 2 * tp + fp + fn)
             column += 3
         return rates
 
@@ -92,7 +98,7 @@ def measure(
     """Count everything there is to count in each pair of reference and prediction.
 
     ``wer_asr`` is left out when a reference has no ``asr_text``, the seen and unseen entities
-    when ``seen_phrases`` is ``None``.
+    when ``seen_phrases`` is ``None``, NEL when ``nel_obstacle`` finds one.
 
     Raises:
         ValueError: naming the utterance whose labels or word ranges do not fit.
@@ -108,10 +114,16 @@ def measure(
         if gold or predicted:
             in_place = num_in_place(reference, prediction, gold=gold, predicted=predicted)
             row[:] = _entity_rows(gold, predicted, in_place, seen_phrases, by_label)
+    rows = {name: counts[:, index] for index, name in enumerate(names)}
+    nel = None
+    if nel_obstacle([reference for reference, _ in pairs]) is None:
+        nel, nel_rows = measure_nel(pairs, labels=labels)
+        rows.update(nel_rows)
     return Statistics(
         edits=_edits(pairs),
-        counts={name: counts[:, index] for index, name in enumerate(names)},
+        counts=rows,
         entities={name: EntityScore.from_labels(total) for name, total in by_label.items()},
+        nel=nel,
     )
 
 

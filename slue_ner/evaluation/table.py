@@ -8,7 +8,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from slue_ner.evaluation.counts import Counts
+from slue_ner.evaluation.nel_score import NelScore
 from slue_ner.evaluation.score import Score
+
+_NEL_TITLES = ("nel frame f1, official", "  corrected", "nel word f1, official", "  corrected")
 
 
 def render(score: Score, console: Console) -> None:
@@ -32,6 +35,10 @@ def render(score: Score, console: Console) -> None:
             table.add_row(f"  {label} f1", _percent(counts.f1), "", *_cells(counts))
     for name, counts in score.counts.items():
         _add_counts(table, score, name, counts)
+    if score.nel is not None:
+        for title, (path, counts) in zip(_NEL_TITLES, score.nel.headline.items(), strict=True):
+            interval = _interval(score, f"{path}.f1")
+            table.add_row(title, _percent(counts.f1), interval, *_cells(counts))
     console.print(table)
     for line in _footer(score):
         console.print(escape(line), highlight=False, soft_wrap=True)
@@ -68,6 +75,8 @@ def _footer(score: Score) -> list[str]:
         "repaired tags": score.num_repairs,
     }
     lines = ["; ".join(facts + [f"{what}: {count}" for what, count in counted.items() if count])]
+    if score.nel is not None:
+        lines.append(_nel_line(score.nel))
     method = score.intervals.method
     if method is not None:
         lines.append(
@@ -75,3 +84,18 @@ def _footer(score: Score) -> list[str]:
             f"{method.resamples} resamples, seed {method.seed}"
         )
     return lines + [f"not computed: {path}: {why}" for path, why in score.not_computed.items()]
+
+
+def _nel_line(nel: NelScore) -> str:
+    facts = ["nel: frames are bins of 10 ms, words count from 80 % of them covered"]
+    shares = {"leakage": nel.exposure.leakage, "over-redaction": nel.exposure.over_redaction}
+    facts += [f"{what} {_percent(s)} %" for what, s in shares.items() if s is not None]
+    if nel.boundary is not None:
+        median, p90 = nel.boundary.median, nel.boundary.p90
+        facts.append(f"boundaries off by {median:.0f} ms (median), {p90:.0f} ms (p90)")
+    counted = {
+        "predicted entities without times": nel.num_untimed,
+        "references without word times": nel.num_unaligned,
+        "gold entities without words": nel.num_unplaced,
+    }
+    return "; ".join(facts + [f"{what}: {count}" for what, count in counted.items() if count])

@@ -26,6 +26,10 @@ def test_a_row_tells_what_was_trained_what_it_scored_and_what_it_cost(tmp_path):
         "wer": Figure(0.25),
         "seen_f1": Figure(),
         "unseen_f1": Figure(),
+        "nel_frame_f1": Figure(),
+        "nel_frame_corrected_f1": Figure(),
+        "nel_word_f1": Figure(),
+        "nel_word_corrected_f1": Figure(),
     }
     assert (row.seconds, row.peak_memory_bytes, row.audio_seconds_per_second) == (61.4, 2**30, 80.2)
     assert (row.commit, row.date) == ("bfc096672380", "2026-11-21")
@@ -58,6 +62,21 @@ def test_seen_and_unseen_phrases_are_read_with_their_intervals(tmp_path):
     row = row_of(write_run(tmp_path / "a", splits={"dev": scores}))
     assert row.scores["seen_f1"] == Figure(0.7)
     assert row.scores["unseen_f1"] == Figure(0.4, (0.3, 0.5))
+
+
+def test_nel_figures_are_read_with_their_intervals(tmp_path):
+    nel = {
+        "frame_official": {"f1": 0.6},
+        "frame_corrected": {"f1": 0.5},
+        "word_official": {"1.0": {"f1": 0.1}, "0.8": {"f1": 0.7}},
+        "word_corrected": {"0.8": {"f1": 0.4}},
+    }
+    scores = score_object(nel=nel, intervals={"nel.word_official.0.8.f1": [0.6, 0.8]})
+    row = row_of(write_run(tmp_path / "a", splits={"dev": scores}))
+    assert row.scores["nel_frame_f1"] == Figure(0.6)
+    assert row.scores["nel_frame_corrected_f1"] == Figure(0.5)
+    assert row.scores["nel_word_f1"] == Figure(0.7, (0.6, 0.8))
+    assert row.scores["nel_word_corrected_f1"] == Figure(0.4)
 
 
 def test_every_split_has_a_row_in_the_order_of_the_run(tmp_path):

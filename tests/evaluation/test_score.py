@@ -61,7 +61,7 @@ def test_the_score_object_of_a_hand_worked_corpus(make_reference, make_predictio
             "micro": {"precision": 1 / 3, "recall": 0.5, "f1": 0.4, "tp": 1, "pred": 3, "gold": 2}
         },
         "interval_method": {"level": 0.95, "unit": "speaker", "resamples": 50, "seed": 0},
-        "not_computed": {},
+        "not_computed": {"nel": "none of the 2 references has word times"},
     }
     assert list(bounds) == [
         *("wer", "cer", "wer_asr", "ner.micro.precision", "ner.micro.recall", "ner.micro.f1"),
@@ -85,6 +85,7 @@ def test_what_cannot_be_computed_is_absent_and_the_reason_is_given(make_referenc
         "num_speakers": "4 references have no speaker: a, b, c and 1 more",
         "ner.macro": "no label occurs in references or predictions",
         "ner_label.macro": "no label occurs in references or predictions",
+        "nel": "none of the 4 references has word times",
     }
 
 
