@@ -8,12 +8,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from slue_ner.core.types import Utterance
 from slue_ner.data.audio import AudioError, read_audio
 from slue_ner.data.augment import AugmentOptions, augment
 from slue_ner.data.features import States
+
+FrameLabels = Callable[[Utterance, int, float], Tensor]
+"""Labels of an utterance's frames, ``(T,)`` long or ``(T, C)`` float; negative ones are ignored.
+
+Called with the number of samples heard and their ratio to those of the utterance's own audio.
+"""
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,8 @@ class Batch:
         num_samples: real length of each waveform, ``(B,)``.
         targets: symbol ids padded with 0, ``(B, U)``.
         num_targets: real length of each target, ``(B,)``.
-        frame_labels: one class a frame, ``(B, T)``; ``None`` for CTC.
+        frame_labels: one class a frame, ``(B, T)`` long, or a yes or no for every class,
+            ``(B, T, C)`` float; -1 beyond an utterance's end; ``None`` for CTC alone.
         clean: the waveforms without the filter, reverberation and noise that augmentation gave
             them, ``(B, S)``; ``None`` without augmentation.
         states: of a frozen encoder, ``(L, B, T, D)``, instead of waveforms, which then have no
@@ -81,6 +89,7 @@ class Example:
     clean: Tensor | None = None  # (S,)
     states: Tensor | None = None  # (L, T, D)
     num_samples: int = 0
+    frame_labels: Tensor | None = None  # (T,) or (T, C)
 
 
 class UtteranceDataset(Dataset[Example]):
@@ -94,6 +103,7 @@ class UtteranceDataset(Dataset[Example]):
             kept; decoding ogg costs about a tenth of training a small encoder on a CPU.
         augment: what is done to the audio of an index that comes with a seed.
         states: of a frozen encoder; audio is then not read at all.
+        frame_labels: what the frames of an utterance are; ``None`` where nobody asks.
     """
 
     def __init__(
@@ -105,8 +115,10 @@ class UtteranceDataset(Dataset[Example]):
         max_kept_bytes: int = 0,
         augment: AugmentOptions | None = None,
         states: States | None = None,
+        frame_labels: FrameLabels | None = None,
     ) -> None:
         self.utterances = utterances
+        self.frame_labels = frame_labels
         self.augment = augment
         self.states = states
         self.min_samples = min_samples
@@ -131,7 +143,8 @@ class UtteranceDataset(Dataset[Example]):
         utterance = self.utterances[index]
         target = self.targets[index]
         if self.states is not None:
-            return _with_states(utterance, target, self.states)
+            example = _with_states(utterance, target, self.states)
+            return self._labelled(example, utterance, example.num_samples)
         try:
             waveform = self._kept[index] if index in self._kept else self._read(utterance)
         except AudioError as error:
@@ -140,11 +153,19 @@ class UtteranceDataset(Dataset[Example]):
             self._free_bytes -= waveform.nbytes
             self._kept[index] = waveform
         if self.augment is None or seed is None:
-            return Example(utterance.id, waveform, target)
+            return self._labelled(Example(utterance.id, waveform, target), utterance, len(waveform))
         clean, changed = augment(waveform.numpy(), self.augment, np.random.default_rng(seed))
-        return Example(
+        example = Example(
             utterance.id, torch.from_numpy(changed), target, clean=torch.from_numpy(clean)
         )
+        return self._labelled(example, utterance, len(changed), len(changed) / len(waveform))
+
+    def _labelled(
+        self, example: Example, utterance: Utterance, num_samples: int, stretch: float = 1.0
+    ) -> Example:
+        if self.frame_labels is None or example.error is not None:
+            return example
+        return replace(example, frame_labels=self.frame_labels(utterance, num_samples, stretch))
 
     def _read(self, utterance: Utterance) -> Tensor:
         if utterance.audio is None:
@@ -177,6 +198,7 @@ def collate(examples: Sequence[Example]) -> Batch:
     targets = [example.target for example, _ in readable]
     clean = [example.clean for example, _ in readable if example.clean is not None]
     states = [example.states for example, _ in readable if example.states is not None]
+    labels = [e.frame_labels for e, _ in readable if e.frame_labels is not None]
     lengths = [example.num_samples or len(waveform) for example, waveform in readable]
     return Batch(
         ids=tuple(example.id for example, _ in readable),
@@ -184,6 +206,7 @@ def collate(examples: Sequence[Example]) -> Batch:
         num_samples=torch.tensor(lengths, dtype=torch.long),
         targets=_pad(targets, torch.long),  # (B, U)
         num_targets=torch.tensor([len(target) for target in targets], dtype=torch.long),
+        frame_labels=pad_sequence(labels, batch_first=True, padding_value=-1) if labels else None,
         clean=_pad(clean, torch.float32) if clean else None,  # (B, S)
         states=_pad_states(states) if states else None,  # (L, B, T, D)
         unreadable=tuple((e.id, e.error) for e in examples if e.error is not None),

@@ -95,6 +95,20 @@ class BucketStream:
             skip = (skip - len(batches)) % self.num_ranks
 
 
+@dataclass(frozen=True)
+class SeededStream:
+    """Gives every utterance of a stream a seed that its place in the stream decides."""
+
+    stream: BucketStream
+
+    def __iter__(self) -> Iterator[list[tuple[int, tuple[int, ...]]]]:
+        """The batches of the stream, an utterance as its index and its seed."""
+        stream = self.stream
+        for number, batch in enumerate(stream, start=stream.start):
+            place = number * stream.num_ranks + stream.rank
+            yield [(index, (stream.seed, place, index)) for index in batch]
+
+
 def _fill_rounds(batches: list[list[int]], num_ranks: int) -> list[list[int]]:
     """Halve the fullest batches until every rank gets as many, if they can be halved."""
     while len(batches) % num_ranks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader
 from slue_ner.core.time import Seconds
 from slue_ner.core.types import Utterance
 from slue_ner.data.augment import AugmentOptions
-from slue_ner.data.batch import UtteranceDataset, collate
-from slue_ner.data.buckets import BucketStream, fill_batches
+from slue_ner.data.batch import FrameLabels, UtteranceDataset, collate
+from slue_ner.data.buckets import BucketStream, SeededStream, fill_batches
 from slue_ner.data.features import States
 
 MAX_KEPT_BYTES = 2**30
@@ -81,6 +81,7 @@ def training_loader(
     *,
     options: DataOptions,
     target: Callable[[Utterance], list[int]],
+    frame_labels: FrameLabels | None = None,
     min_samples: int,
     seed: int,
     augment: AugmentOptions | None = None,
@@ -97,6 +98,7 @@ def training_loader(
         max_kept_bytes=MAX_KEPT_BYTES // max(1, options.num_workers),
         augment=augment,
         states=states,
+        frame_labels=frame_labels,
     )
     stream = BucketStream(
         durations=[utterance.duration for utterance in utterances],
@@ -109,7 +111,7 @@ def training_loader(
     )
     if augment is None or not augment.changes:
         return _loader(dataset, stream, options.num_workers)
-    return _loader(dataset, _Seeded(stream), options.num_workers)
+    return _loader(dataset, SeededStream(stream), options.num_workers)
 
 
 def evaluation_loader(
@@ -118,13 +120,20 @@ def evaluation_loader(
     batch_seconds: Seconds,
     num_workers: int = 0,
     target: Callable[[Utterance], list[int]] | None = None,
+    frame_labels: FrameLabels | None = None,
     min_samples: int,
     states: States | None = None,
     rank: int = 0,
     num_ranks: int = 1,
 ) -> DataLoader[Any]:
     """Every utterance once, longest first, so that memory runs out at once or never."""
-    dataset = UtteranceDataset(utterances, target=target, min_samples=min_samples, states=states)
+    dataset = UtteranceDataset(
+        utterances,
+        target=target,
+        min_samples=min_samples,
+        states=states,
+        frame_labels=frame_labels,
+    )
     durations = [utterance.duration for utterance in utterances]
     order = sorted(range(len(durations)), key=lambda index: -durations[index])
     batches = fill_batches(order, durations, batch_seconds)
@@ -133,21 +142,10 @@ def evaluation_loader(
     return _loader(dataset, batches[rank::num_ranks], num_workers)
 
 
-@dataclass(frozen=True)
-class _Seeded:
-    """Gives every utterance of a stream a seed that its place in the stream decides."""
-
-    stream: BucketStream
-
-    def __iter__(self) -> Iterator[list[tuple[int, tuple[int, ...]]]]:
-        stream = self.stream
-        for number, batch in enumerate(stream, start=stream.start):
-            place = number * stream.num_ranks + stream.rank
-            yield [(index, (stream.seed, place, index)) for index in batch]
-
-
 def _loader(
-    dataset: UtteranceDataset, batches: BucketStream | _Seeded | list[list[int]], num_workers: int
+    dataset: UtteranceDataset,
+    batches: BucketStream | SeededStream | list[list[int]],
+    num_workers: int,
 ) -> DataLoader[Any]:
     return DataLoader(
         dataset,
