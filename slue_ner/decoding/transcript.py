@@ -23,8 +23,8 @@ def to_prediction(
     """Read decoded tokens as a transcript with entities.
 
     A word lasts from its first letter's first frame to its last letter's last frame, and an
-    entity from its first word to its last. The score of a word or an entity is the geometric
-    mean of its tokens' scores, the marks of an entity included.
+    entity from its first word to its last (``localize`` knows other rules). The score of a word
+    or an entity is the geometric mean of its tokens' scores, the marks of an entity included.
 
     Args:
         id: utterance id.
@@ -33,19 +33,13 @@ def to_prediction(
         grid: frames to seconds.
         num_frames: frames of the utterance.
     """
-    runs = _word_runs(tokens)
-    tagged = ["".join(token.symbol for token in run) for run in runs]
-    transcript = (
-        read_tagged(tagged, labels)
-        if labels is not None
-        else Transcript(tuple(tagged), (), tuple(range(len(tagged))), (), 0)
-    )
+    runs, transcript = read_tokens(tokens, labels)
     words = tuple(
-        _word(text, runs[source], grid)
+        _word(text, tokens[slice(*runs[source])], grid)
         for text, source in zip(transcript.words, transcript.sources, strict=True)
     )
     entities = tuple(
-        _timed(entity, words, [token for run in runs[first : last + 1] for token in run])
+        _timed(entity, words, _letters_and_marks(tokens[runs[first][0] : runs[last][1]]))
         for entity, (first, last) in zip(
             transcript.entities, transcript.entity_sources, strict=True
         )
@@ -62,14 +56,31 @@ def to_prediction(
     )
 
 
-def _word_runs(tokens: Sequence[TokenSpan]) -> list[list[TokenSpan]]:
-    runs: list[list[TokenSpan]] = [[]]
-    for token in tokens:
+def read_tokens(
+    tokens: Sequence[TokenSpan], labels: LabelSet | None
+) -> tuple[list[tuple[int, int]], Transcript]:
+    """Read decoded tokens as tagged words.
+
+    Args:
+        tokens: decoded symbols in order.
+        labels: the label set of the marks; ``None`` when every word is a spoken one.
+
+    Returns:
+        The tokens ``[first, last)`` of each tagged word, and what the tagged words say;
+        ``sources`` and ``entity_sources`` of the transcript index the former.
+    """
+    runs: list[tuple[int, int]] = []
+    first = 0
+    for index, token in enumerate(tokens):
         if token.symbol == DELIMITER:
-            runs.append([])
-        else:
-            runs[-1].append(token)
-    return [run for run in runs if run]
+            runs.append((first, index))
+            first = index + 1
+    runs.append((first, len(tokens)))
+    runs = [(first, last) for first, last in runs if first < last]
+    tagged = ["".join(token.symbol for token in tokens[slice(*run)]) for run in runs]
+    if labels is not None:
+        return runs, read_tagged(tagged, labels)
+    return runs, Transcript(tuple(tagged), (), tuple(range(len(tagged))), (), 0)
 
 
 def _word(text: str, run: Sequence[TokenSpan], grid: FrameGrid) -> Word:
@@ -81,6 +92,10 @@ def _timed(entity: EntitySpan, words: Sequence[Word], tokens: Sequence[TokenSpan
     assert entity.words is not None
     first, last = entity.words
     return replace(entity, start=words[first].start, end=words[last - 1].end, score=_score(tokens))
+
+
+def _letters_and_marks(tokens: Sequence[TokenSpan]) -> list[TokenSpan]:
+    return [token for token in tokens if token.symbol != DELIMITER]
 
 
 def _score(tokens: Sequence[TokenSpan]) -> float:
