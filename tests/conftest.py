@@ -78,6 +78,50 @@ def phone_corpus(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
+def timed_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 utterances with word times: noise, with a tone where a person or a place is named."""
+    folder = tmp_path_factory.mktemp("timed_corpus")
+    random = np.random.default_rng(1)
+    for split, count in (("fine-tune", 16), ("tune", 4), ("dev", 4)):
+        utterances = []
+        for number in range(count):
+            name, place = ("ana", "rome") if number % 2 else ("bo", "york")
+            seconds = 0.9 + 0.5 * number / count
+            borders = np.cumsum(random.uniform(0.1, 0.2, 4)).round(3).tolist()
+            first, second, third, fourth = borders
+            time = np.arange(int(16_000 * seconds)) / 16_000
+            wave = 0.02 * random.standard_normal(len(time))
+            wave += 0.3 * np.sin(2 * np.pi * 400 * time) * ((first <= time) & (time < second))
+            wave += 0.3 * np.sin(2 * np.pi * 1500 * time) * ((third <= time) & (time < fourth))
+            audio = folder / split / f"{number:02}.wav"
+            audio.parent.mkdir(exist_ok=True)
+            soundfile.write(audio, wave, 16_000)
+            start = len(name) + 4
+            utterances.append(
+                Utterance(
+                    id=f"{split}_{number:02}",
+                    split=split,
+                    audio=audio,
+                    num_samples=len(wave),
+                    sample_rate=16_000,
+                    speaker=f"s{number % 4}",
+                    text=f"{name} in {place}",
+                    words=(
+                        Word(name, first, second),
+                        Word("in", second, third),
+                        Word(place, third, fourth),
+                    ),
+                    entities=(
+                        EntitySpan("PERSON", name, 0, len(name), (0, 1), first, second),
+                        EntitySpan("GPE", place, start, start + len(place), (2, 3), third, fourth),
+                    ),
+                )
+            )
+        write_manifest(folder / f"{split}.jsonl", utterances)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_pretraining(phone_corpus: Path) -> list[str]:
     """Overrides, after those of ``tiny_overrides``, that make a tiny run pre-train its encoder."""
     return [
@@ -110,6 +154,29 @@ def tiny_overrides(tiny_corpus: Path) -> list[str]:
         "trainer.accelerator=cpu",
         "trainer.num_threads=1",
     ]
+
+
+@pytest.fixture(scope="session")
+def text_overrides(tiny_overrides: list[str]) -> list[str]:
+    """Overrides for six updates of the small text tagger."""
+    return [
+        *(o for o in tiny_overrides if not o.startswith(("encoder.", "data.batch_seconds"))),
+        "task=text_ner",
+        "task.batch_size=4",
+        "task.small.word_size=6",
+        "task.small.character_size=4",
+        "task.small.filters=8",
+        "task.small.hidden_size=8",
+    ]
+
+
+@pytest.fixture(scope="session")
+def text_sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Tiny pre-trained text models in the hub's format, by family."""
+    from text_models import save_bert, save_roberta
+
+    folder = tmp_path_factory.mktemp("text_sources")
+    return {"bert": save_bert(folder / "bert"), "roberta": save_roberta(folder / "roberta")}
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ def load_model(
     """
     if source == SHIPPED:
         source = str(shipped_checkpoint())
-    safe = any(_locate(source, name, revision=revision) is not None for name in _SAFE_FILES)
+    safe = has_safetensors(source, revision=revision)
     model_class: Any = MODEL_MAPPING[type(config)]
     try:
         with quiet_transformers():
@@ -119,6 +119,11 @@ def load_model(
             f"{beyond[0]}; correct config.json or set overrides={{num_hidden_layers: ...}}"
         )
     return model, left_out
+
+
+def has_safetensors(source: str, *, revision: str | None = None) -> bool:
+    """Whether the checkpoint's weights are safetensors; others are read with ``weights_only``."""
+    return any(_locate(source, name, revision=revision) is not None for name in _SAFE_FILES)
 
 
 def shipped_checkpoint() -> Path:

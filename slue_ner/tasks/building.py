@@ -12,11 +12,14 @@ from slue_ner.models.adaptation.report import AdaptationReport
 from slue_ner.models.building import build_encoder, encoder_from_blueprint
 from slue_ner.models.ctc_model import CTCModel
 from slue_ner.models.encoder import SpeechEncoder
+from slue_ner.models.frame_heads import FrameHead
+from slue_ner.models.frame_model import FrameModel
 from slue_ner.models.heads import CTCHead
 from slue_ner.models.mixing import build_mixing
 from slue_ner.models.pretrain_model import PretrainModel
 from slue_ner.tasks.checkpoint_files import BEST_WEIGHTS, LAST_WEIGHTS, load_weights
 from slue_ner.tasks.config import TrainConfig
+from slue_ner.tasks.frame_targets import FrameOptions
 from slue_ner.tasks.targets import CTCOptions
 from slue_ner.tasks.units import PretrainOptions
 from slue_ner.text.vocabulary import Vocabulary
@@ -45,6 +48,29 @@ def new_encoder(config: TrainConfig, run_dir: Path) -> tuple[SpeechEncoder, Adap
     return encoder, copy.copy(config.adaptation).apply(encoder, mixing=config.mixing)
 
 
+def frame_model(
+    config: TrainConfig,
+    options: FrameOptions,
+    encoder: SpeechEncoder,
+    vocabulary: Vocabulary | None,
+) -> FrameModel:
+    """The encoder with a frame head, and a CTC head where there is a vocabulary for it."""
+    head = FrameHead(
+        encoder.hidden_size,
+        num_classes=len(options.symbols),
+        options=options.head,
+        dropout=config.head.dropout,
+    )
+    return FrameModel(
+        encoder,
+        build_mixing(config.mixing, num_layers=encoder.num_layers),
+        head,
+        symbols=options.symbols,
+        exclusive=options.exclusive,
+        head=None if vocabulary is None else _ctc_head(config, encoder, vocabulary),
+    )
+
+
 def pretrain_model(
     options: PretrainOptions, encoder: SpeechEncoder, vocabulary: Vocabulary | None
 ) -> PretrainModel:
@@ -69,6 +95,8 @@ def trained_model(
     Raises:
         ValueError: naming the file that is missing or does not fit.
     """
+    if isinstance(config.task, FrameOptions):
+        raise ValueError(f"{run_dir} classifies frames; load it as a run of task=frames")
     if not isinstance(config.task, CTCOptions):
         raise ValueError(
             f"{run_dir} pre-trained an encoder and finds no entities; train with "
@@ -81,8 +109,31 @@ def trained_model(
     return model.eval(), vocabulary
 
 
+def trained_frame_model(
+    config: TrainConfig, options: FrameOptions, run_dir: Path, *, weights: str = "best"
+) -> tuple[FrameModel, Vocabulary | None]:
+    """The frame model of a run folder, and its CTC head's vocabulary where it has such a head.
+
+    Args:
+        config: of the run.
+        options: of its task.
+        run_dir: the run folder.
+        weights: ``best`` on tune, or ``last``.
+
+    Raises:
+        ValueError: naming the file that is missing or does not fit.
+    """
+    vocabulary = None
+    if options.ctc_weight:
+        _check_run(run_dir, VOCABULARY_FILE)
+        vocabulary = Vocabulary.load(run_dir / VOCABULARY_FILE)
+    model = frame_model(config, options, _encoder_again(config, run_dir), vocabulary)
+    load_weights(model, run_dir / CHECKPOINTS / _FILES[weights])
+    return model.eval(), vocabulary
+
+
 def trained_encoder(config: TrainConfig, run_dir: Path, *, weights: str = "best") -> SpeechEncoder:
-    """The encoder of a run folder, of CTC training or of pre-training.
+    """The encoder of a run folder, whatever it was trained for.
 
     Args:
         config: of the run.
@@ -95,6 +146,8 @@ def trained_encoder(config: TrainConfig, run_dir: Path, *, weights: str = "best"
     options = config.task
     if isinstance(options, CTCOptions):
         return trained_model(config, run_dir, weights=weights)[0].encoder
+    if isinstance(options, FrameOptions):
+        return trained_frame_model(config, options, run_dir, weights=weights)[0].encoder
     vocabulary = None
     if options.writes_units:
         _check_run(run_dir, VOCABULARY_FILE)
@@ -115,12 +168,15 @@ def _encoder_again(config: TrainConfig, run_dir: Path) -> SpeechEncoder:
 
 def _with_head(config: TrainConfig, encoder: SpeechEncoder, vocabulary: Vocabulary) -> CTCModel:
     mixing = build_mixing(config.mixing, num_layers=encoder.num_layers)
-    head = CTCHead(
+    return CTCModel(encoder, mixing, _ctc_head(config, encoder, vocabulary))
+
+
+def _ctc_head(config: TrainConfig, encoder: SpeechEncoder, vocabulary: Vocabulary) -> CTCHead:
+    return CTCHead(
         encoder.hidden_size,
         vocabulary_size=len(vocabulary),
         dropout=config.head.dropout,
     )
-    return CTCModel(encoder, mixing, head)
 
 
 def _check_run(run_dir: Path, name: str) -> None:

@@ -15,21 +15,28 @@ from slue_ner.models.adaptation.strategies import STRATEGIES
 from slue_ner.models.adaptation.strategy import Strategy
 from slue_ner.models.mixing import MixingOptions
 from slue_ner.models.options import EncoderOptions
+from slue_ner.tasks.frame_targets import FrameOptions
 from slue_ner.tasks.optim import OptimOptions
 from slue_ner.tasks.targets import CTCOptions
 from slue_ner.tasks.units import PretrainOptions
 
-TASKS: Mapping[str, type[Any]] = {"ctc": CTCOptions, "pretrain": PretrainOptions}
+AudioTask = CTCOptions | FrameOptions | PretrainOptions
+
+TASKS: Mapping[str, type[Any]] = {
+    "ctc": CTCOptions,
+    "frames": FrameOptions,
+    "pretrain": PretrainOptions,
+}
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
 @dataclass(kw_only=True)
 class HeadOptions:
-    """The CTC head.
+    """The CTC head, and the frame head.
 
     Attributes:
-        dropout: before the linear layer.
+        dropout: before the linear layer, and within the blocks of a frame head.
     """
 
     dropout: float
@@ -97,31 +104,40 @@ class LoggerOptions:
 
 
 @dataclass(kw_only=True)
-class TrainConfig:
-    """One run.
+class RunConfig:
+    """What every run is told, whatever it trains.
 
     Attributes:
         name: of the run; its folder is ``runs/NAME`` unless ``run_dir`` says otherwise.
         run_dir: folder of the run.
         seed: of weights, batch order and everything else random.
-        task: CTC training, or pre-training of an encoder.
-        adaptation: one of the strategies, already made from its options.
     """
 
     name: str
     run_dir: str
     seed: int
-    task: CTCOptions | PretrainOptions
+    data: DataOptions
+    optim: OptimOptions
+    trainer: TrainerOptions
+    logger: LoggerOptions
+
+
+@dataclass(kw_only=True)
+class TrainConfig(RunConfig):
+    """One run on audio.
+
+    Attributes:
+        task: CTC training, classification of frames, or pre-training of an encoder.
+        adaptation: one of the strategies, already made from its options.
+    """
+
+    task: AudioTask
     encoder: EncoderOptions
     adaptation: Strategy
     mixing: MixingOptions
     head: HeadOptions
-    data: DataOptions
     augment: AugmentOptions
     features: FeatureOptions
-    optim: OptimOptions
-    trainer: TrainerOptions
-    logger: LoggerOptions
 
 
 def train_config(values: Mapping[str, Any]) -> TrainConfig:
@@ -134,7 +150,7 @@ def train_config(values: Mapping[str, Any]) -> TrainConfig:
     return from_mapping(TrainConfig, {**values, "adaptation": adaptation, "task": task})
 
 
-def task_options(values: Any) -> CTCOptions | PretrainOptions:
+def task_options(values: Any) -> AudioTask:
     """The options of the task named by ``kind``."""
     if not isinstance(values, Mapping) or "kind" not in values:
         raise ValueError("task.kind is missing; known: " + ", ".join(TASKS))
@@ -142,7 +158,7 @@ def task_options(values: Any) -> CTCOptions | PretrainOptions:
     if kind not in TASKS:
         raise ValueError(f"task.kind={kind!r} is unknown; {nearest(str(kind), TASKS)}")
     options = {key: value for key, value in values.items() if key != "kind"}
-    made: CTCOptions | PretrainOptions = from_mapping(TASKS[kind], options, where="task")
+    made: AudioTask = from_mapping(TASKS[kind], options, where="task")
     return made
 
 

@@ -12,6 +12,7 @@ from slue_ner.data.batch import Batch
 from slue_ner.decoding.ctc import BLANK_ID, greedy
 from slue_ner.decoding.transcript import to_prediction
 from slue_ner.models.ctc_model import CTCModel, Emissions
+from slue_ner.models.frame_model import FrameModel
 from slue_ner.text.vocabulary import Vocabulary
 
 
@@ -29,7 +30,10 @@ def ctc_losses(emissions: Emissions, batch: Batch) -> Tensor:
 
 
 def decode(
-    emissions: Emissions, ids: Sequence[str], model: CTCModel, vocabulary: Vocabulary
+    emissions: Emissions,
+    ids: Sequence[str],
+    model: CTCModel | FrameModel,
+    vocabulary: Vocabulary,
 ) -> list[Prediction]:
     """Greedy transcripts with entities of one batch."""
     tokens = greedy(emissions.log_probs, emissions.num_frames, vocabulary.symbols)

@@ -12,9 +12,17 @@ from rich.console import Console
 from slue_ner.core.labels import label_set
 from slue_ner.core.types import Utterance
 from slue_ner.tasks.base import Task
-from slue_ner.tasks.building import VOCABULARY_FILE, new_encoder, new_model, pretrain_model
+from slue_ner.tasks.building import (
+    VOCABULARY_FILE,
+    frame_model,
+    new_encoder,
+    new_model,
+    pretrain_model,
+)
 from slue_ner.tasks.config import TrainConfig
 from slue_ner.tasks.ctc import CTCTask
+from slue_ner.tasks.frame_targets import FrameOptions, select_timed
+from slue_ner.tasks.frames import FrameTask
 from slue_ner.tasks.pretrain import PretrainTask
 from slue_ner.tasks.targets import CTCOptions, select
 from slue_ner.tasks.units import PretrainOptions, select_for_pretraining, unit_vocabulary
@@ -57,6 +65,8 @@ def new_task(
     """
     if isinstance(config.task, CTCOptions):
         return _new_ctc(config, config.task, train, tune, run_dir)
+    if isinstance(config.task, FrameOptions):
+        return _new_frames(config, config.task, train, tune, run_dir)
     return _new_pretraining(config, config.task, train, tune, run_dir, console=console)
 
 
@@ -67,7 +77,8 @@ def _new_ctc(
     tune: Sequence[Utterance],
     run_dir: Path,
 ) -> NewTask:
-    vocabulary = _vocabulary(run_dir, lambda: _ctc_vocabulary(options, train))
+    marks = options.labels if options.target == "tagged" else None
+    vocabulary = _vocabulary(run_dir, lambda: _characters(train, marks))
     model, report = new_model(config, vocabulary, run_dir)
     kept, left_out = select(train, vocabulary, model.grid, **_limits(config))
     task = CTCTask(
@@ -81,6 +92,46 @@ def _new_ctc(
         num_train=len(kept),
     )
     return NewTask(task, kept, left_out, len(vocabulary))
+
+
+def _new_frames(
+    config: TrainConfig,
+    options: FrameOptions,
+    train: Sequence[Utterance],
+    tune: Sequence[Utterance],
+    run_dir: Path,
+) -> NewTask:
+    encoder, report = new_encoder(config, run_dir)
+    limits = _limits(config)
+    kept, left_out = select_timed(train, encoder.grid, labels=options.labels, **limits)
+    tune, not_tuned = select_timed(tune, encoder.grid, labels=options.labels)
+    left_out |= {f"on tune, {reason}": ids for reason, ids in not_tuned.items()}
+    vocabulary = None
+    if options.ctc_weight:
+        marks = options.labels if options.ctc_target == "tagged" else None
+        vocabulary = _vocabulary(run_dir, lambda: _characters(train, marks))
+        kept, too_short = select(kept, vocabulary, encoder.grid, **limits)
+        left_out |= too_short
+    for what, split, utterances in (
+        ("train", config.data.train, kept),
+        ("tune", config.data.tune, tune),
+    ):
+        if not any(entity.start is not None for u in utterances for entity in u.entities):
+            raise ValueError(
+                f"data.{what}={split} has no entity with times; frame heads learn from word times, "
+                "so run `slue-ner align` on the manifest first"
+            )
+    task = FrameTask(
+        frame_model(config, options, encoder, vocabulary),
+        options=options,
+        vocabulary=vocabulary,
+        report=report,
+        optim=config.optim,
+        max_updates=config.trainer.max_updates,
+        tune=tune,
+        num_train=len(kept),
+    )
+    return NewTask(task, kept, left_out, 0 if vocabulary is None else len(vocabulary))
 
 
 def _new_pretraining(
@@ -123,9 +174,10 @@ def _limits(config: TrainConfig) -> dict[str, Any]:
     return {"max_seconds": config.data.max_seconds, "speed": 1.0 + config.augment.speed}
 
 
-def _ctc_vocabulary(options: CTCOptions, train: Sequence[Utterance]) -> Vocabulary:
-    labels = label_set(options.labels) if options.target == "tagged" else None
-    return Vocabulary.build((utterance.text for utterance in train), labels)
+def _characters(train: Sequence[Utterance], labels: str | None) -> Vocabulary:
+    """The characters of the transcripts, with the marks of a label set."""
+    marks = None if labels is None else label_set(labels)
+    return Vocabulary.build((utterance.text for utterance in train), marks)
 
 
 def _vocabulary(run_dir: Path, build: Callable[[], Vocabulary]) -> Vocabulary:

@@ -84,22 +84,31 @@ class Throughput(Callback):
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
         outputs: Any,
-        batch: Batch,
+        batch: Any,
         batch_idx: int,
     ) -> None:
         """Add one batch."""
         now = time.perf_counter()
         if self._mark is not None:
             self.train_seconds += now - self._mark
-            self.audio_seconds += int(batch.num_samples.sum()) / self.sample_rate
-            longest = int(batch.num_samples.max()) if len(batch) else 0
-            self.padded_seconds += len(batch) * longest / self.sample_rate
+            self.add(batch)
         self._mark = now
+
+    def add(self, batch: Any) -> None:
+        """Count the audio of one batch."""
+        self.audio_seconds += int(batch.num_samples.sum()) / self.sample_rate
+        longest = int(batch.num_samples.max()) if len(batch) else 0
+        self.padded_seconds += len(batch) * longest / self.sample_rate
 
     @property
     def rate(self) -> float:
         """Audio seconds per second of training."""
         return self.audio_seconds / self.train_seconds if self.train_seconds else 0.0
+
+    @property
+    def speed(self) -> str:
+        """The same for people."""
+        return f"{self.rate:.0f} audio-s/s"
 
     def summary(self) -> dict[str, float]:
         """Figures for ``metrics.json``."""
@@ -210,7 +219,7 @@ class TrainingProgress(Callback):
     def _status(self, trainer: pl.Trainer) -> str:
         loss = trainer.callback_metrics.get("train_loss")
         parts = [f"loss {float(loss):.3f}"] if loss is not None else []
-        parts.append(f"{self.throughput.rate:.0f} audio-s/s")
+        parts.append(self.throughput.speed)
         if torch.cuda.is_available():
             parts.append(f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
         share = self.throughput.peak_share()

@@ -34,6 +34,21 @@ def read_training(options: DataOptions) -> list[Utterance]:
     return utterances
 
 
+def read_tuning(options: DataOptions, *, num_ranks: int) -> list[Utterance]:
+    """The utterances that checkpoints are chosen on.
+
+    Raises:
+        ValueError: when there are fewer than ``num_ranks``.
+    """
+    tune = read_manifest(options.tune_manifest)
+    if len(tune) < num_ranks:
+        raise ValueError(
+            f"data.tune={options.tune} holds {len(tune)} utterances, which are too few to "
+            f"choose a checkpoint on with {num_ranks} devices; prepare the data with a larger share"
+        )
+    return tune
+
+
 def _part(utterances: list[Utterance], hours: float) -> list[Utterance]:
     """About ``hours`` of the utterances, at least one, in their order; a larger part holds it."""
     order = list(range(len(utterances)))

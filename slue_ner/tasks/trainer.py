@@ -10,12 +10,12 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from slue_ner.tasks.checkpoint_files import AtomicCheckpointIO
-from slue_ner.tasks.config import TrainConfig
+from slue_ner.tasks.config import RunConfig
 from slue_ner.tasks.ranks import process_plugins, process_strategy
 
 
 def build_trainer(
-    config: TrainConfig,
+    config: RunConfig,
     run_dir: Path,
     *,
     num_ranks: int,

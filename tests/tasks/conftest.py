@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from slue_ner.tasks.base import Task
 from slue_ner.tasks.config import train_config
 from slue_ner.tasks.ctc import CTCTask
+from slue_ner.tasks.frames import FrameTask
 from slue_ner.tasks.pretrain import PretrainTask
 from slue_ner.tasks.signals import StopRequest
 from slue_ner.tasks.training import Fit, fit
@@ -68,7 +69,7 @@ def train(
         output = io.StringIO()
         with monkeypatch.context() as patched:
             patched.setattr(StopRequest, "__init__", note_request)
-            for task in (CTCTask, PretrainTask):
+            for task in (CTCTask, FrameTask, PretrainTask):
                 patched.setattr(task, "training_step", watch(task.training_step))
             try:
                 watched.fit = fit(

@@ -79,7 +79,7 @@ def test_a_frozen_encoder_stays_as_it_is_until_its_updates_are_over(
 ):
     checked = []
     monkeypatch.setattr(
-        "slue_ner.tasks.base.check_gradients",
+        "slue_ner.tasks.resumable.check_gradients",
         lambda module, *, promised, what: checked.append(len(promised)),
     )
     options = ("adaptation.freeze_updates=2", "trainer.accumulate=2", "trainer.max_updates=4")

@@ -1,0 +1,87 @@
+"""A CTC checkpoint of transformers as a model of this program, with exact lengths."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import AutoModelForCTC, AutoTokenizer
+
+from slue_ner.models.building import build_encoder
+from slue_ner.models.checkpoints import has_safetensors, quiet_transformers
+from slue_ner.models.ctc_model import CTCModel
+from slue_ner.models.heads import CTCHead
+from slue_ner.models.mixing import LastLayer
+from slue_ner.models.options import EncoderOptions
+from slue_ner.text.markup import DELIMITER
+from slue_ner.text.vocabulary import BLANK, UNKNOWN, Vocabulary
+
+_NEVER = -1e9
+"""Bias of a symbol that is not to be written."""
+
+
+def hub_ctc(source: str, *, revision: str | None = None) -> tuple[CTCModel, Vocabulary]:
+    """Encoder and CTC head of a checkpoint (wav2vec 2.0, HuBERT, WavLM, data2vec, w2v-BERT).
+
+    Its blank (the tokenizer's padding), its word delimiter and its letters are the symbols; other
+    special tokens, the unknown one included, are never written.
+
+    Args:
+        source: folder or hub id.
+        revision: branch, tag or commit of a hub id.
+
+    Raises:
+        ValueError: for a checkpoint without CTC head, or whose symbols are not letters with a
+            delimiter between words.
+    """
+    encoder = build_encoder(EncoderOptions(source=source, revision=revision))
+    try:
+        with quiet_transformers():
+            model, info = AutoModelForCTC.from_pretrained(
+                source,
+                revision=revision or "main",
+                dtype=torch.float32,
+                use_safetensors=has_safetensors(source, revision=revision),
+                weights_only=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+            tokenizer: Any = AutoTokenizer.from_pretrained(
+                source, revision=revision or "main", trust_remote_code=False
+            )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{source} is no CTC recogniser with a tokenizer: {' '.join(str(error).split())[:200]}"
+        ) from error
+    if "lm_head.weight" in info["missing_keys"]:
+        raise ValueError(
+            f"{source} is an encoder without a CTC head and recognises nothing; train one with "
+            f"`slue-ner train task=ctc_plain encoder.source={source}`"
+        )
+    symbols, rows = _symbols(tokenizer, len(model.lm_head.weight), source)
+    head = CTCHead(encoder.hidden_size, vocabulary_size=len(symbols))
+    with torch.no_grad():
+        for index, row in enumerate(rows):
+            if row is None:
+                head.projection.weight[index] = 0.0
+                head.projection.bias[index] = _NEVER
+            else:
+                head.projection.weight[index] = model.lm_head.weight[row]
+                head.projection.bias[index] = model.lm_head.bias[row]
+    return CTCModel(encoder, LastLayer(), head).eval(), Vocabulary(symbols, labels=None)
+
+
+def _symbols(tokenizer: Any, size: int, source: str) -> tuple[tuple[str, ...], list[int | None]]:
+    """Our symbols, and the row of the checkpoint's head that each comes from."""
+    tokens = tokenizer.convert_ids_to_tokens(list(range(min(size, len(tokenizer)))))
+    delimiter = getattr(tokenizer, "word_delimiter_token", None)
+    blank = tokenizer.pad_token_id
+    if delimiter not in tokens or blank is None:
+        raise ValueError(
+            f"{source} has no symbol between words, so its letters cannot be made words; use a "
+            "checkpoint with a Wav2Vec2CTCTokenizer"
+        )
+    special = {*tokenizer.all_special_ids, blank, tokens.index(delimiter)}
+    letters = [i for i, token in enumerate(tokens) if i not in special and token != DELIMITER]
+    rows: list[int | None] = [blank, None, tokens.index(delimiter), *letters]
+    return (BLANK, UNKNOWN, DELIMITER, *(tokens[i] for i in letters)), rows

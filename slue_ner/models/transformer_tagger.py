@@ -1,0 +1,189 @@
+"""A pre-trained text model that tags words: BERT, RoBERTa, DeBERTa and their kin."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
+
+from slue_ner.models.checkpoints import has_safetensors, quiet_transformers, read_config
+from slue_ner.models.text_tagger import Features, TextTagger
+from slue_ner.text.windows import Window, windows
+
+
+class TransformerTagger(TextTagger):
+    """``AutoModelForTokenClassification``, asked for a word at its first sub-token.
+
+    A sentence longer than the model can read is cut into overlapping windows; a word longer than
+    a window is read by its beginning; a word that the tokenizer does not see is the unknown one.
+
+    Args:
+        model: of transformers.
+        tokenizer: its fast tokenizer. One of bytes is given a space before every word, by which
+            it knows words in mid-sentence.
+        name: hub id or folder it came from.
+        max_tokens: longest window in sub-tokens; less when the model reads less.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, name: str, max_tokens: int) -> None:
+        super().__init__()
+        self.model = model
+        self.tokenizer = tokenizer
+        self.name = name
+        self.tags = tuple(model.config.id2label[i] for i in range(model.config.num_labels))
+        fill = tokenizer.pad_token_id
+        self.padding = {"tokens": fill if fill is not None else 0, "mask": 0, "firsts": 0}
+        self._backend = tokenizer.backend_tokenizer
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        backend = json.loads(self._backend.to_str())
+        self._space = " " if "ByteLevel" in json.dumps(backend["pre_tokenizer"]) else ""
+        self._before, self._after = self._frame()
+        self.limit = min(max_tokens, _longest(model, tokenizer)) - len(self._before + self._after)
+        if self.limit < 1:
+            raise ValueError(
+                f"task.max_tokens={max_tokens} leaves {name} no room for a word; give at least "
+                f"{len(self._before + self._after) + 1}"
+            )
+
+    def encode(self, words: Sequence[str]) -> list[tuple[Window, Features]]:
+        """As ``TextTagger.encode``."""
+        if not words:
+            return []
+        pieces = [piece[: self.limit] for piece in self._pieces(words)]
+        encoded: list[tuple[Window, Features]] = []
+        for window in windows([len(piece) for piece in pieces], limit=self.limit):
+            tokens, firsts = list(self._before), []
+            for piece in pieces[window.first : window.last]:
+                firsts.append(len(tokens))
+                tokens += piece
+            tokens += self._after
+            features = {"tokens": tokens, "mask": [1] * len(tokens), "firsts": firsts}
+            encoded.append((window, features))
+        return encoded
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """As ``TextTagger.forward``.
+
+        Args:
+            inputs: ``tokens`` and ``mask``, ``(B, T)``, and ``firsts``, the first sub-token of
+                each word, ``(B, W)``.
+        """
+        logits = self.model(input_ids=inputs["tokens"], attention_mask=inputs["mask"]).logits
+        firsts = inputs["firsts"][:, :, None].expand(-1, -1, logits.shape[-1])
+        of_words: Tensor = logits.gather(1, firsts)  # (B, W, K)
+        return of_words
+
+    def is_pretrained(self, name: str) -> bool:
+        """Everything but the linear layer on top."""
+        return name.startswith(f"model.{self.model.base_model_prefix}.")
+
+    def save_structure(self, folder: Path) -> None:
+        """Write config.json and the tokenizer's files."""
+        with quiet_transformers():
+            self.model.config.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
+
+    def _pieces(self, words: Sequence[str]) -> list[list[int]]:
+        """Ids of each word's sub-tokens."""
+        pieces: list[list[int]] = [[] for _ in words]
+        spaced = [f"{self._space}{word}" for word in words]
+        encoding = self._backend.encode(spaced, is_pretokenized=True, add_special_tokens=False)
+        for id, word in zip(encoding.ids, encoding.word_ids, strict=True):
+            pieces[word].append(id)
+        unknown = self.tokenizer.unk_token_id
+        return [piece or [0 if unknown is None else unknown] for piece in pieces]
+
+    def _frame(self) -> tuple[list[int], list[int]]:
+        """The special tokens that stand before and after the words."""
+        encoding = self._backend.encode([f"{self._space}a"], is_pretokenized=True)
+        inside = [place for place, word in enumerate(encoding.word_ids) if word is not None]
+        if not inside:
+            return [], []
+        return encoding.ids[: inside[0]], encoding.ids[inside[-1] + 1 :]
+
+
+def pretrained_tagger(
+    source: str, *, revision: str | None, tags: Sequence[str], max_tokens: int
+) -> TransformerTagger:
+    """A pre-trained text model with a new layer for ``tags``, in float32.
+
+    Nothing read here can run code: remote code is never trusted, and weights are safetensors or
+    are unpickled with ``weights_only``.
+
+    Raises:
+        ValueError: for a source that cannot be had, is incomplete or is no text model.
+    """
+    known = read_config(source, revision=revision)
+    names = dict(enumerate(tags))
+    try:
+        with quiet_transformers():
+            model, info = AutoModelForTokenClassification.from_pretrained(
+                source,
+                revision=revision or "main",
+                id2label=names,
+                label2id={tag: i for i, tag in names.items()},
+                num_labels=len(tags),
+                dtype=torch.float32,
+                use_safetensors=has_safetensors(source, revision=revision),
+                weights_only=True,
+                trust_remote_code=False,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
+            tokenizer = _tokenizer(source, revision=revision or "main")
+    except (OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise ValueError(
+            f"{source} ({known.get('model_type')}) cannot be made a text tagger: "
+            f"{_sentence(error)}; give a text encoder with its tokenizer, or download it again "
+            f"with `hf download {source}`"
+        ) from error
+    prefix = f"{model.base_model_prefix}."
+    mismatched = {key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]}
+    lacking = {*info["missing_keys"], *mismatched}  # the layer on top is new in any case
+    missing = sorted(name for name in lacking if name.startswith(prefix))
+    if missing:
+        raise ValueError(
+            f"{source} lacks {len(missing)} of the model's weights, first {missing[0]}; it is "
+            "incomplete"
+        )
+    return TransformerTagger(model, tokenizer, name=source, max_tokens=max_tokens)
+
+
+def tagger_from_structure(folder: Path, *, name: str, max_tokens: int) -> TransformerTagger:
+    """What ``save_structure`` wrote, with random weights."""
+    with quiet_transformers():
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        model_class: Any = AutoModelForTokenClassification
+        model = model_class.from_config(config, trust_remote_code=False)
+        tokenizer = _tokenizer(str(folder))
+    return TransformerTagger(model.float(), tokenizer, name=name, max_tokens=max_tokens)
+
+
+def _tokenizer(source: str, **options: Any) -> Any:
+    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
+    if not tokenizer.is_fast:
+        raise ValueError(
+            f"{source} has no fast tokenizer, which alone tells the sub-tokens of a word"
+        )
+    return tokenizer
+
+
+def _longest(model: Any, tokenizer: Any) -> int:
+    """Sub-tokens that the model can read at once."""
+    positions = getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length
+    for name, module in model.named_modules():
+        # RoBERTa and its kin count positions from the padding id on
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None):
+            positions -= module.padding_idx + 1
+    return int(min(positions, tokenizer.model_max_length))
+
+
+def _sentence(error: Exception) -> str:
+    return " ".join(str(error).split())[:200].rstrip(".")
