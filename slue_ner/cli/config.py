@@ -20,6 +20,17 @@ from slue_ner.core.suggest import nearest
 OWN_GROUPS = ("hydra", "launcher", "experiment")
 """Groups that steer the composition and are no part of a run's config."""
 
+TEXT_TASK = "text_ner"
+"""The task that hears nothing."""
+
+SPEECH_GROUPS = ("encoder", "adaptation", "mixing", "head", "augment", "features")
+"""Groups that have no part in it."""
+
+_SPEECH_KEYS = tuple(
+    f"data.{key}"
+    for key in ("batch_seconds", "max_seconds", "num_workers", "short_first", "unlabelled")
+)
+
 
 def config_folder() -> Path:
     """Absolute path of ``configs/``: inside an installed package, or beside it in a checkout.
@@ -57,13 +68,16 @@ def compose_tree(overrides: Sequence[str]) -> DictConfig:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(config_folder())):
-            return compose("train", overrides=list(overrides))
+            config = compose("train", overrides=list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(explain(error)) from error
+    if OmegaConf.select(config, "task.kind") == TEXT_TASK:
+        _refuse_speech(overrides)
+    return config
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """Interpolations resolved, Hydra's own groups left out.
+    """Interpolations resolved, groups left out that are Hydra's own or have no part in the task.
 
     Raises:
         ValueError: naming a value that must be given on the command line.
@@ -73,7 +87,9 @@ def plain(config: DictConfig) -> dict[str, Any]:
         raise ValueError(f"{missing[0]} has no default; give it as {missing[0]}=VALUE")
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items() if key not in OWN_GROUPS}
+    is_text = OmegaConf.select(config, "task.kind") == TEXT_TASK
+    left_out = (*OWN_GROUPS, *SPEECH_GROUPS) if is_text else OWN_GROUPS
+    return {str(key): value for key, value in values.items() if key not in left_out}
 
 
 def explain(error: Exception) -> str:
@@ -93,6 +109,17 @@ def explain(error: Exception) -> str:
     if malformed:
         return f"override {malformed.group(1)!r} cannot be read; write it as group=name or a.b=1"
     return " ".join(message.split())
+
+
+def _refuse_speech(overrides: Sequence[str]) -> None:
+    """Say that an override changes nothing, rather than ignore it."""
+    for override in overrides:
+        key = re.split(r"[=@]", override.lstrip("+~"), maxsplit=1)[0]
+        if key.split(".")[0] in SPEECH_GROUPS or key in _SPEECH_KEYS:
+            raise ValueError(
+                f"override {override!r} has no part in task={TEXT_TASK}, which hears nothing; "
+                "leave it out"
+            )
 
 
 def _nearest_key(key: str) -> str:

@@ -5,33 +5,36 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-_EXAMPLE = """example:
+_EXAMPLE = """examples:
   slue-ner predict runs/quickstart --manifest data/synthetic/test.jsonl --output predictions.jsonl
+
+a cascade of a recogniser (a run, a CTC or Whisper checkpoint, a .ctm or predictions file) and a
+text NER run; and that run alone on what was really said:
+  slue-ner predict runs/asr --text-ner runs/text_ner --manifest dev.jsonl --output cascade.jsonl
+  slue-ner predict runs/text_ner --manifest dev.jsonl --output gold_text.jsonl
 """
+
+_PIPELINES = ("end_to_end", "cascade", "gold_text", "frames")
+_OF_TASK = {"frames": "frames", "text_ner": "gold_text"}
 
 
 def run(arguments: list[str]) -> int:
     """Predict every utterance of a manifest."""
     options = _parser().parse_args(arguments)
-    from slue_ner.cli.console import progress_on, stdout
+    from slue_ner.cli.console import stdout
     from slue_ner.core.records import read_manifest, write_predictions
-    from slue_ner.pipelines.end_to_end import predict
-    from slue_ner.pipelines.run_folder import load_run
-    from slue_ner.tasks.devices import pick_device
+    from slue_ner.pipelines.localizing import localize_all, read_localizer
 
     console = stdout()
     utterances = read_manifest(options.manifest)
-    loaded = load_run(options.run, weights=options.weights)
-    with progress_on(console, "predicting") as progress:
-        predictions = predict(
-            loaded.model,
-            utterances,
-            vocabulary=loaded.vocabulary,
-            batch_seconds=options.batch_seconds or loaded.config.data.batch_seconds,
-            device=pick_device(options.device),
-            num_workers=options.num_workers,
-            progress=progress,
-        )
+    pipeline = options.pipeline or _pipeline_of(options)
+    _check(options, pipeline)
+    localizer = None if options.localizer is None else read_localizer(options.localizer)
+    from slue_ner.cli.systems import SYSTEMS
+
+    predictions = SYSTEMS[pipeline](options, utterances, console)
+    if localizer is not None:
+        predictions = localize_all(predictions, localizer)
     write_predictions(options.output, predictions)
     num_entities = sum(len(prediction.entities) for prediction in predictions)
     console.print(
@@ -48,6 +51,33 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
+def _pipeline_of(options: argparse.Namespace) -> str:
+    """What the run was trained for; with text NER behind it, a cascade."""
+    from slue_ner.pipelines.run_files import CONFIG_FILE, read_config
+
+    if options.text_ner is not None:
+        return "cascade"
+    path = options.run / CONFIG_FILE
+    task = read_config(path).get("task") if path.is_file() else None
+    kind = task.get("kind") if isinstance(task, dict) else None
+    return _OF_TASK.get(str(kind), "end_to_end")
+
+
+def _check(options: argparse.Namespace, pipeline: str) -> None:
+    """Refuse options that would have no effect."""
+    if (options.text_ner is None) == (pipeline == "cascade"):
+        raise ValueError("--pipeline cascade and --text-ner RUN go together; give both or neither")
+    if options.emissions is not None and pipeline not in ("end_to_end", "frames"):
+        raise ValueError(
+            f"pipeline {pipeline} has no emissions; predict with the recogniser alone to save "
+            "them, its predictions file can then take its place in a cascade"
+        )
+    if options.emissions_from is not None and pipeline != "end_to_end":
+        raise ValueError(f"pipeline {pipeline} does not read emissions; leave --emissions-from out")
+    if options.localizer is not None and pipeline == "frames":
+        raise ValueError("a frame head finds times itself; leave --localizer out")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="slue-ner predict",
@@ -58,6 +88,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("run", type=Path, help="run folder that `slue-ner train` wrote")
     parser.add_argument("--manifest", type=Path, required=True, help="utterances to predict")
     parser.add_argument("--output", type=Path, required=True, help="predictions file to write")
+    parser.add_argument(
+        "--pipeline",
+        choices=_PIPELINES,
+        help="default: what the run was trained for, and cascade with --text-ner",
+    )
+    parser.add_argument(
+        "--text-ner", type=Path, metavar="RUN", help="finds the entities in what the run writes"
+    )
+    parser.add_argument(
+        "--localizer", type=Path, metavar="YAML", help="what `slue-ner tune localizer` wrote"
+    )
+    emissions = parser.add_mutually_exclusive_group()
+    emissions.add_argument(
+        "--emissions", type=Path, metavar="DIR", help="folder to save log-probabilities in, too"
+    )
+    emissions.add_argument(
+        "--emissions-from", type=Path, metavar="DIR", help="saved ones to decode without the model"
+    )
     parser.add_argument("--weights", choices=("best", "last"), default="best")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
     parser.add_argument(

@@ -18,6 +18,8 @@ Run = Callable[[argparse.Namespace, Progress], "PreparedDataset"]
 
 _EXAMPLES = """examples:
   slue-ner prepare slue-voxpopuli asapp/slue data/slue_voxpopuli
+  slue-ner prepare slue-nel asapp/slue-phase-2 data/slue_nel --ner data/slue_voxpopuli
+  slue-ner prepare word-times data/mine data/mine_timed --from textgrids/
   slue-ner prepare synthetic data/synthetic --preset easy
 """
 
@@ -25,7 +27,7 @@ _EXAMPLES = """examples:
 def run(arguments: list[str]) -> int:
     """Prepare one data set and print what it holds."""
     parser = _parser()
-    kinds = ("slue-voxpopuli", "jsonl", "synthetic")
+    kinds = ("slue-voxpopuli", "slue-nel", "jsonl", "word-times", "synthetic")
     if arguments and not arguments[0].startswith("-") and arguments[0] not in kinds:
         raise ValueError(f"unknown kind of data {arguments[0]!r}; {nearest(arguments[0], kinds)}")
     options = parser.parse_args(arguments)
@@ -71,6 +73,26 @@ def _slue_voxpopuli(options: argparse.Namespace, progress: Progress) -> Prepared
 
 def _has_parquet(folder: Path) -> bool:
     return any(folder.glob("*.parquet")) or any(folder.glob("voxpopuli/*.parquet"))
+
+
+def _slue_nel(options: argparse.Namespace, progress: Progress) -> PreparedDataset:
+    from slue_ner.data.slue_nel import prepare_slue_nel
+
+    return prepare_slue_nel(
+        options.source,
+        options.out,
+        ner=options.ner,
+        match=options.match,
+        revision=options.revision,
+        listen=not options.headers_only,
+        progress=progress,
+    )
+
+
+def _word_times(options: argparse.Namespace, progress: Progress) -> PreparedDataset:
+    from slue_ner.data.add_times import prepare_word_times
+
+    return prepare_word_times(options.manifest, options.out, source=options.times)
 
 
 def _jsonl(options: argparse.Namespace, progress: Progress) -> PreparedDataset:
@@ -127,6 +149,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     _audio(slue)
 
+    nel = _kind(kinds, "slue-nel", _slue_nel, "SLUE-2 NEL: dev and test with word times")
+    nel.add_argument(
+        "source", help="a hub id, a folder with its parquet files, or the official zip or folder"
+    )
+    nel.add_argument("out", type=Path, help="folder for the manifests")
+    nel.add_argument(
+        "--ner", type=Path, metavar="FOLDER", help="manifests of SLUE-VoxPopuli to join by id"
+    )
+    nel.add_argument(
+        "--match",
+        choices=("official", "position"),
+        default="official",
+        help="an entity's words by the official string search, or by its annotated position",
+    )
+    nel.add_argument("--revision", help="of a hub id: branch, tag or commit")
+    _audio(nel)
+
     jsonl = _kind(kinds, "jsonl", _jsonl, "your own data, one JSON object a line")
     jsonl.add_argument("source", help='lines of {"id", "audio", "text", "entities": [...]}')
     _common(jsonl)
@@ -136,6 +175,18 @@ def _parser() -> argparse.ArgumentParser:
 
     jsonl.add_argument("--lower-case", action="store_true", help="lower-case the text first")
     _audio(jsonl)
+
+    times = _kind(kinds, "word-times", _word_times, "manifests with word times made elsewhere")
+    times.add_argument("manifest", type=Path, help="a manifest, or a folder of them")
+    times.add_argument("out", type=Path, help="another folder, for the new manifests")
+    times.add_argument(
+        "--from",
+        dest="times",
+        type=Path,
+        required=True,
+        metavar="FILE_OR_FOLDER",
+        help='ID.TextGrid files, a .ctm, or a .jsonl of {"id", "words": [[word, start, end], ...]}',
+    )
 
     synthetic = _kind(kinds, "synthetic", _synthetic, "a spoken corpus made on the spot")
     _common(synthetic)

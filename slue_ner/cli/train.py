@@ -67,13 +67,19 @@ def train(values: dict[str, Any], run_dir: Path) -> int:
         return 130
     training = metrics["run"]["training"]
     console.print(
-        f"{training['audio_seconds_per_second']:.0f} audio-s/s, {training['seconds']:.0f} s, "
+        f"{_speed(training)}, {training['seconds']:.0f} s, "
         f"{training['peak_memory_bytes'] / 2**30:.1f} GiB; metrics in {run_dir / METRICS_FILE}",
         highlight=False,
     )
     for split, scores in metrics["splits"].items():
         console.print(f"{split}: {_summary(scores)}", highlight=False)
     return 0
+
+
+def _speed(training: dict[str, Any]) -> str:
+    if "words_per_second" in training:
+        return f"{training['words_per_second']:.0f} words/s"
+    return f"{training['audio_seconds_per_second']:.0f} audio-s/s"
 
 
 def _summary(scores: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,14 @@ from rich.console import Console
 
 from slue_ner.core.files import read_json, write_json
 from slue_ner.core.records import SCHEMA, read_manifest, write_predictions
+from slue_ner.core.types import Prediction, Utterance
 from slue_ner.evaluation.bootstrap import BootstrapOptions
-from slue_ner.evaluation.score import Score, score
+from slue_ner.evaluation.score import score
 from slue_ner.evaluation.seen import training_phrases
 from slue_ner.models.saving import save_encoder
+from slue_ner.pipelines.cascade import gold_text
 from slue_ner.pipelines.end_to_end import predict
+from slue_ner.pipelines.frames import load_frame_run, predict_frames, tune_run, without_text
 from slue_ner.pipelines.provenance import provenance
 from slue_ner.pipelines.run_files import METRICS_FILE
 from slue_ner.pipelines.run_folder import (
@@ -26,9 +29,12 @@ from slue_ner.pipelines.run_folder import (
     load_run,
 )
 from slue_ner.tasks.building import ENCODER_FOLDER, trained_encoder
-from slue_ner.tasks.config import TrainConfig, train_config
+from slue_ner.tasks.config import RunConfig, TrainConfig
 from slue_ner.tasks.devices import pick_device
+from slue_ner.tasks.frame_targets import FrameOptions
 from slue_ner.tasks.reading import read_training
+from slue_ner.tasks.text_config import TextConfig, run_config
+from slue_ner.tasks.text_training import fit_text, trained_tagger
 from slue_ner.tasks.training import fit
 from slue_ner.tasks.units import PretrainOptions
 
@@ -47,17 +53,22 @@ def run_experiment(values: Mapping[str, Any], run_dir: Path, *, console: Console
     Raises:
         ValueError: for a config or data that cannot be used.
     """
-    config = train_config(values)
+    config = run_config(values)
     _check_manifests(config)
     claim_folder(run_dir, values)
     manifests = {config.data.train: config.data.train_manifests[0]}
     manifests |= {path: Path(path) for path in (*config.data.more, *config.data.unlabelled)}
+    if isinstance(config, TextConfig) and config.task.asr_text is not None:
+        manifests["task.asr_text"] = Path(config.task.asr_text)
     claim_data(run_dir, {**manifests, config.data.tune: config.data.tune_manifest})
     if (run_dir / METRICS_FILE).is_file():
         console.print(f"{run_dir} is finished already", highlight=False)
         finished: dict[str, Any] = read_json(run_dir / METRICS_FILE)
         return finished
-    done = fit(config, run_dir, console=console)
+    if isinstance(config, TextConfig):
+        done = fit_text(config, run_dir, console=console)
+    else:
+        done = fit(config, run_dir, console=console)
     metrics: dict[str, Any] = {
         "schema": SCHEMA,
         "run": {
@@ -70,44 +81,70 @@ def run_experiment(values: Mapping[str, Any], run_dir: Path, *, console: Console
         "splits": {},
     }
     if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:
-        if isinstance(config.task, PretrainOptions):
+        if isinstance(config, TrainConfig) and isinstance(config.task, PretrainOptions):
             save_encoder(trained_encoder(config, run_dir), run_dir / ENCODER_FOLDER)
+        if isinstance(config.task, FrameOptions):
+            tune = read_manifest(config.data.tune_manifest)
+            tune_run(run_dir, tune, device=_device(config), console=console)
         for split in _splits_to_report(config):
             started = time.perf_counter()
             scores = _evaluate(config, run_dir, split)
             seconds = time.perf_counter() - started
-            metrics["splits"][split] = {**scores.to_json(), "evaluation_seconds": seconds}
+            metrics["splits"][split] = {**scores, "evaluation_seconds": seconds}
         write_json(run_dir / METRICS_FILE, metrics)
     return metrics
 
 
-def _evaluate(config: TrainConfig, run_dir: Path, split: str) -> Score:
-    root = Path(config.data.root)
-    loaded = load_run(run_dir)
-    references = read_manifest(root / f"{split}.jsonl")
-    predictions = predict(
-        loaded.model,
-        references,
-        vocabulary=loaded.vocabulary,
-        batch_seconds=config.data.batch_seconds,
-        device=pick_device("cpu" if config.trainer.accelerator == "cpu" else "auto"),
-    )
+def _evaluate(config: TrainConfig | TextConfig, run_dir: Path, split: str) -> dict[str, Any]:
+    """Predict a split and score it; the score object."""
+    references = read_manifest(Path(config.data.root) / f"{split}.jsonl")
+    predictions = _predict(config, run_dir, references)
     write_predictions(run_dir / PREDICTIONS / f"{split}.jsonl", predictions)
-    return score(
+    scores = score(
         references,
         predictions,
         intervals=BootstrapOptions(),
         seen_phrases=training_phrases(read_training(config.data)),
-    )
+    ).to_json()
+    if isinstance(config.task, FrameOptions) and not config.task.ctc_weight:
+        return without_text(scores)
+    return scores
 
 
-def _splits_to_report(config: TrainConfig) -> list[str]:
+def _predict(
+    config: TrainConfig | TextConfig, run_dir: Path, utterances: Sequence[Utterance]
+) -> list[Prediction]:
+    if isinstance(config, TextConfig):
+        tagger = trained_tagger(config, run_dir)
+        return gold_text(
+            utterances, tagger, batch_size=config.task.batch_size, device=_device(config)
+        )
+    running: dict[str, Any] = {
+        "batch_seconds": config.data.batch_seconds,
+        "device": _device(config),
+    }
+    if isinstance(config.task, FrameOptions):
+        run = load_frame_run(run_dir)
+        return predict_frames(
+            run.model, utterances, vocabulary=run.vocabulary, decoding=run.decoding, **running
+        )
+    loaded = load_run(run_dir)
+    return predict(loaded.model, utterances, vocabulary=loaded.vocabulary, **running)
+
+
+def _device(config: RunConfig) -> torch.device:
+    return pick_device("cpu" if config.trainer.accelerator == "cpu" else "auto")
+
+
+def _splits_to_report(config: TrainConfig | TextConfig) -> list[str]:
     return [] if isinstance(config.task, PretrainOptions) else config.data.evaluate
 
 
-def _check_manifests(config: TrainConfig) -> None:
+def _check_manifests(config: TrainConfig | TextConfig) -> None:
     """Find out now, not after hours of training, that a split to report is not there."""
     root = Path(config.data.root)
+    if isinstance(config, TextConfig) and not Path(config.task.asr_text or ".").exists():
+        raise ValueError(f"task.asr_text={config.task.asr_text} does not exist")
     for name in (*config.data.more, *config.data.unlabelled):
         if not Path(name).is_file():
             raise ValueError(

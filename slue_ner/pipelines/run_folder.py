@@ -4,10 +4,12 @@
 
     config.yaml       the composed config
     data.json         hashes of the manifests trained and tuned on
-    vocabulary.json   CTC symbols
+    vocabulary.json   CTC symbols, where there is a CTC head
     encoder.json      blueprint of the encoder, so that no hub is needed again
+    tagger/           what a text tagger is made of, weights aside (text NER only)
     log.csv           update, metric, value
     checkpoints/      last.ckpt to resume from; best.safetensors, last.safetensors
+    frames.json       how frames are read, tuned (frame heads only)
     predictions/      SPLIT.jsonl
     metrics.json      {"schema", "run": {...}, "splits": {SPLIT: score object}}
 """
@@ -23,9 +25,12 @@ import yaml
 
 from slue_ner.core.files import read_json, sha256, write_json, write_text
 from slue_ner.models.ctc_model import CTCModel
+from slue_ner.models.text_tagger import TextTagger
 from slue_ner.pipelines.run_files import CONFIG_FILE, read_config
 from slue_ner.tasks.building import trained_model
 from slue_ner.tasks.config import TrainConfig, train_config
+from slue_ner.tasks.text_config import is_text, text_config
+from slue_ner.tasks.text_training import trained_tagger
 from slue_ner.text.vocabulary import Vocabulary
 
 DATA_FILE = "data.json"
@@ -56,9 +61,34 @@ def load_run(run_dir: Path, *, weights: str = "best") -> LoadedRun:
     path = run_dir / CONFIG_FILE
     if not path.is_file():
         raise ValueError(f"{run_dir} is not a run folder: it has no {CONFIG_FILE}")
-    config = train_config(read_config(path))
+    values = read_config(path)
+    if is_text(values):
+        raise ValueError(
+            f"{run_dir} finds entities in text and hears nothing; use it with --pipeline cascade "
+            f"--text-ner {run_dir} behind a recogniser"
+        )
+    config = train_config(values)
     model, vocabulary = trained_model(config, run_dir, weights=weights)
     return LoadedRun(config, model, vocabulary)
+
+
+def load_tagger(run_dir: Path, *, weights: str = "best") -> TextTagger:
+    """Load the text NER of a run folder.
+
+    Args:
+        run_dir: the folder.
+        weights: ``best`` on tune, or ``last``.
+
+    Raises:
+        ValueError: naming what is missing or damaged, or a run that is no text NER.
+    """
+    path = run_dir / CONFIG_FILE
+    if not path.is_file():
+        raise ValueError(f"{run_dir} is not a run folder: it has no {CONFIG_FILE}")
+    values = read_config(path)
+    if not is_text(values):
+        raise ValueError(f"{run_dir} is no text NER; train one with `slue-ner train task=text_ner`")
+    return trained_tagger(text_config(values), run_dir, weights=weights)
 
 
 def claim_folder(run_dir: Path, values: Mapping[str, Any]) -> None:

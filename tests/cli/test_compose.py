@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from slue_ner.cli.config import compose_config, config_folder
-from slue_ner.tasks.config import train_config
+from slue_ner.tasks.text_config import run_config
 
 MISSING = {
     "adaptation=frozen_layer": ["adaptation.layer=1"],
@@ -16,6 +16,7 @@ MISSING = {
 # what an experiment starts from is not there before it has been trained; a tiny encoder is
 FROM_SCRATCH = {"pretrain_small": ["encoder.source=null", "task.teacher=null"]}
 EXPERIMENTS = sorted(path.stem for path in (config_folder() / "experiment").glob("*.yaml"))
+ON_TEXT = [name for name in EXPERIMENTS if name.startswith("text_ner")]
 CHOICES = sorted(
     f"{path.parent.name}={path.stem}"
     for path in config_folder().glob("*/*.yaml")
@@ -25,28 +26,49 @@ CHOICES = sorted(
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_of_every_group_composes(choice):
-    train_config(compose_config([choice, *MISSING.get(choice, [])]))
+    run_config(compose_config([choice, *MISSING.get(choice, [])]))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_composes(name):
     values = compose_config([f"experiment={name}"])
-    config = train_config(values)
+    config = run_config(values)
     assert config.name == name
     assert config.run_dir == f"runs/{name}"
     assert "hydra" not in values and "launcher" not in values and "experiment" not in values
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_one_step_of_every_experiment_runs(slue_ner, tiny_overrides, tmp_path, name):
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name not in ON_TEXT])
+def test_one_step_of_every_experiment_on_audio_runs(
+    slue_ner, tiny_overrides, timed_corpus, tmp_path, name
+):
+    words_are_timed = [f"data.root={timed_corpus}"] if name.startswith("frames") else []
     ended = slue_ner(
         "train",
         f"experiment={name}",
-        *("encoder=small", *tiny_overrides, *FROM_SCRATCH.get(name, [])),
+        *("encoder=small", *tiny_overrides, *words_are_timed, *FROM_SCRATCH.get(name, [])),
         *("trainer.max_updates=1", "trainer.devices=1", "data.evaluate=[dev]"),
         f"run_dir={tmp_path}/run",
     )
     assert ended.status == 0, ended.err
+    assert (tmp_path / "run/metrics.json").is_file()
+
+
+@pytest.mark.parametrize("name", ON_TEXT)
+def test_one_step_of_every_experiment_on_text_runs(
+    slue_ner, text_overrides, text_sources, tiny_corpus, tmp_path, name
+):
+    ended = slue_ner(
+        "train",
+        f"experiment={name}",
+        *(override for override in text_overrides if override != "task=text_ner"),
+        *([] if name == "text_ner_small" else [f"task.source={text_sources['bert']}"]),
+        *("trainer.max_updates=1", "data.evaluate=[dev]", "data.tune=tune"),
+        f"data.more=[{tiny_corpus}/tune.jsonl]",
+        f"run_dir={tmp_path}/run",
+    )
+    assert ended.status == 0, ended.err
+    assert " words/s, " in ended.out and "dev: F1 " in ended.out
     assert (tmp_path / "run/metrics.json").is_file()
 
 

@@ -1,0 +1,193 @@
+"""``slue-ner align``: word times for a manifest or for predictions, by forced alignment."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from slue_ner.core.types import Prediction, Utterance
+    from slue_ner.pipelines.aligning import Aligner, Emitted
+
+_EXAMPLE = """examples:
+  slue-ner align runs/quickstart data/mine/dev.jsonl aligned/dev.jsonl
+  slue-ner align runs/quickstart data/mine/dev.jsonl timed.jsonl --predictions predictions.jsonl
+  slue-ner align --compare data/synthetic/dev.jsonl aligned/dev.jsonl
+"""
+
+_NUM_SHOWN = 3
+
+
+def run(arguments: list[str]) -> int:
+    """Align a manifest or predictions, or compare two alignments."""
+    options = _parser().parse_args(arguments)
+    if options.compare is not None:
+        return _compare(*options.compare)
+    if options.output is None:
+        raise ValueError("give RUN MANIFEST OUT, or --compare REFERENCE FOUND; see --help")
+    for path in (options.manifest, options.predictions):
+        if path is not None and path.resolve() == options.output.resolve():
+            raise ValueError(f"{options.output} would be overwritten; choose another output")
+    from slue_ner.cli.console import progress_on, stdout
+    from slue_ner.core.records import (
+        read_manifest,
+        read_predictions,
+        write_manifest,
+        write_predictions,
+    )
+    from slue_ner.pipelines.aligning import align_predictions, align_utterances
+
+    console = stdout()
+    utterances = read_manifest(options.manifest)
+    predictions = None if options.predictions is None else read_predictions(options.predictions)
+    aligner, emitted = _load(options, utterances)
+    with progress_on(console, "aligning") as progress:
+        if predictions is None:
+            aligned, failures = align_utterances(utterances, emitted, aligner, progress=progress)
+            write_manifest(options.output, aligned)
+        else:
+            timed, failures = align_predictions(predictions, emitted, aligner, progress=progress)
+            write_predictions(options.output, timed)
+    num_records = len(utterances if predictions is None else predictions)
+    lines = [f"{num_records - len(failures)} of {num_records} aligned -> {options.output}"]
+    if failures:
+        shown = [f"{id}: {reason}" for id, reason in list(failures.items())[:_NUM_SHOWN]]
+        rest = len(failures) - len(shown)
+        lines.append(
+            f"{len(failures)} left without times: {'; '.join(shown)}"
+            + (f"; and {rest} more" if rest else "")
+        )
+    console.print("\n".join(lines), highlight=False, markup=False)
+    return 0
+
+
+def _load(options: argparse.Namespace, utterances: list[Utterance]) -> tuple[Aligner, Emitted]:
+    """The aligner and the emissions that the options ask for."""
+    from functools import partial
+
+    from slue_ner.core.records import read_manifest
+    from slue_ner.decoding.emissions import read_emissions
+    from slue_ner.pipelines.aligning import Aligner, emit, stored, weighted_priors
+    from slue_ner.pipelines.end_to_end import weights_hash
+    from slue_ner.pipelines.run_folder import load_run
+    from slue_ner.tasks.devices import pick_device
+
+    loaded = load_run(options.run, weights=options.weights)
+    run_model = partial(
+        emit,
+        loaded.model,
+        batch_seconds=options.batch_seconds or loaded.config.data.batch_seconds,
+        device=pick_device(options.device),
+        num_workers=options.num_workers,
+    )
+    priors = None
+    if options.priors:
+        tune = options.priors_from or loaded.config.data.tune_manifest
+        if not tune.is_file():
+            raise ValueError(f"{tune} is not there to estimate priors on; give --priors-from")
+        priors = weighted_priors(run_model(read_manifest(tune)), options.priors)
+    aligner = Aligner(
+        loaded.vocabulary,
+        loaded.model.grid,
+        priors=priors,
+        min_score=options.min_score,
+        offset=options.offset,
+    )
+    if options.emissions is None:
+        return aligner, run_model(utterances)
+    emissions = read_emissions(options.emissions)
+    emissions.check_model(
+        symbols=loaded.vocabulary.symbols, model_hash=weights_hash(options.run, options.weights)
+    )
+    return aligner, stored(emissions, [utterance.id for utterance in utterances])
+
+
+def _compare(reference: Path, found: Path) -> int:
+    from slue_ner.evaluation.alignment import boundary_errors
+
+    print(boundary_errors(_records(found), _records(reference)))
+    return 0
+
+
+def _records(path: Path) -> list[Utterance] | list[Prediction]:
+    """The records of a manifest or of a predictions file; only the former name a split."""
+    from slue_ner.core.records import read_manifest, read_predictions
+
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    with path.open(encoding="utf-8") as file:
+        first = file.readline()
+    try:
+        is_manifest = "split" in json.loads(first)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}:1: neither an utterance nor a prediction") from error
+    return read_manifest(path) if is_manifest else read_predictions(path)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="slue-ner align",
+        description="Find when each word of a manifest was spoken, and so each entity, with the "
+        "emissions of a CTC run and the known text.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("run", type=Path, nargs="?", help="run folder with a CTC model")
+    add("manifest", type=Path, nargs="?", help="utterances with audio and text")
+    add("output", type=Path, nargs="?", help="manifest (or predictions) to write, with word times")
+    add(
+        "--predictions",
+        type=Path,
+        metavar="FILE",
+        help="align the words of these predictions instead of the manifest's text",
+    )
+    add(
+        "--offset",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="added to all times, for a model that emits letters late (give less than 0) or early; "
+        "--compare shows by how much (default: 0)",
+    )
+    add(
+        "--priors",
+        type=float,
+        default=0.0,
+        metavar="WEIGHT",
+        help="subtract so much of each symbol's mean log-posterior, against peaky emissions that "
+        "make words too short; 0 to 1 (default: 0)",
+    )
+    add(
+        "--priors-from",
+        type=Path,
+        metavar="MANIFEST",
+        help="audio to estimate the priors on (default: what the run was tuned on)",
+    )
+    add(
+        "--min-score",
+        type=float,
+        default=0.0,
+        help="leave utterances without times whose words score less on average, 0 to 1",
+    )
+    add(
+        "--emissions",
+        type=Path,
+        metavar="FOLDER",
+        help="take the run's emissions from here (see `slue-ner predict --emissions`)",
+    )
+    add(
+        "--compare",
+        type=Path,
+        nargs=2,
+        metavar=("REFERENCE", "FOUND"),
+        help="print how far the word times of FOUND are from those of REFERENCE, nothing else; "
+        "manifests or predictions",
+    )
+    add("--weights", choices=("best", "last"), default="best")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+    add("--batch-seconds", type=float, help="padded seconds of audio a batch (default: as trained)")
+    add("--num-workers", type=int, default=0, help="loader processes")
+    return parser

@@ -1,0 +1,44 @@
+"""``slue-ner localize``: other times for the entities of a predictions file, without the model."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+_EXAMPLE = """example:
+  slue-ner localize predictions.jsonl --with localizer.yaml --output localized.jsonl
+"""
+
+
+def run(arguments: list[str]) -> int:
+    """Apply a tuned localizer."""
+    options = _parser().parse_args(arguments)
+    from slue_ner.core.records import read_predictions, write_predictions
+    from slue_ner.pipelines.localizing import localize_all, read_localizer
+
+    localizer = read_localizer(options.localizer)
+    localized = localize_all(read_predictions(options.predictions), localizer)
+    write_predictions(options.output, localized)
+    print(f"{len(localized)} predictions -> {options.output}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="slue-ner localize",
+        description="Give the entities of a predictions file the times that a tuned localizer "
+        "finds for them.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("predictions", type=Path, help="predictions file with tokens")
+    parser.add_argument(
+        "--with",
+        dest="localizer",
+        type=Path,
+        required=True,
+        metavar="YAML",
+        help="what `slue-ner tune localizer` wrote",
+    )
+    parser.add_argument("--output", type=Path, required=True, help="predictions file to write")
+    return parser

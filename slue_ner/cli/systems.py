@@ -1,0 +1,122 @@
+"""The systems that ``slue-ner predict`` runs: its options and utterances to predictions."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+from rich.console import Console
+
+from slue_ner.cli.console import progress_on
+from slue_ner.core.time import FrameGrid, Seconds
+from slue_ner.core.types import Prediction, Utterance
+from slue_ner.decoding.emissions import EmissionsWriter, read_emissions
+from slue_ner.pipelines.cascade import cascade, gold_text
+from slue_ner.pipelines.end_to_end import predict, predict_stored, weights_hash
+from slue_ner.pipelines.frames import load_frame_run, predict_frames
+from slue_ner.pipelines.recognisers import recognise
+from slue_ner.pipelines.run_folder import load_run, load_tagger
+from slue_ner.tasks.building import VOCABULARY_FILE
+from slue_ner.tasks.devices import pick_device
+from slue_ner.text.vocabulary import Vocabulary
+
+System = Callable[[argparse.Namespace, Sequence[Utterance], Console], list[Prediction]]
+
+
+def run_end_to_end(
+    options: argparse.Namespace, utterances: Sequence[Utterance], console: Console
+) -> list[Prediction]:
+    """One CTC run, with or without entities; or its emissions in place of its model."""
+    if options.emissions_from is not None:
+        return _read_stored(options, utterances)
+    run = load_run(options.run, weights=options.weights)
+    store = _store(options, kind="ctc", symbols=run.vocabulary.symbols, grid=run.model.grid)
+    with store as writer, _running(options, console, run.config.data.batch_seconds) as running:
+        return predict(
+            run.model,
+            utterances,
+            vocabulary=run.vocabulary,
+            emissions=None if writer is None else writer.add,
+            **running,
+        )
+
+
+def run_frames(
+    options: argparse.Namespace, utterances: Sequence[Utterance], console: Console
+) -> list[Prediction]:
+    """One run with a frame head."""
+    run = load_frame_run(options.run, weights=options.weights)
+    store = _store(options, kind="frames", symbols=run.model.symbols, grid=run.model.grid)
+    with store as writer, _running(options, console, run.config.data.batch_seconds) as running:
+        return predict_frames(
+            run.model,
+            utterances,
+            vocabulary=run.vocabulary,
+            decoding=run.decoding,
+            emissions=None if writer is None else writer.add,
+            **running,
+        )
+
+
+def run_cascade(
+    options: argparse.Namespace, utterances: Sequence[Utterance], console: Console
+) -> list[Prediction]:
+    """A recogniser, and text NER on what it wrote."""
+    tagger = load_tagger(options.text_ner)
+    with _running(options, console, _RECOGNISER_BATCH_SECONDS) as running:
+        heard = recognise(options.run, utterances, weights=options.weights, **running)
+    return cascade(heard, tagger, device=pick_device(options.device))
+
+
+def run_gold_text(
+    options: argparse.Namespace, utterances: Sequence[Utterance], console: Console
+) -> list[Prediction]:
+    """Text NER on what was really said."""
+    tagger = load_tagger(options.run, weights=options.weights)
+    return gold_text(utterances, tagger, device=pick_device(options.device))
+
+
+SYSTEMS: dict[str, System] = {
+    "end_to_end": run_end_to_end,
+    "cascade": run_cascade,
+    "gold_text": run_gold_text,
+    "frames": run_frames,
+}
+
+_RECOGNISER_BATCH_SECONDS: Seconds = 80.0
+
+
+def _read_stored(options: argparse.Namespace, utterances: Sequence[Utterance]) -> list[Prediction]:
+    emissions = read_emissions(options.emissions_from)
+    vocabulary = Vocabulary.load(options.run / VOCABULARY_FILE)
+    emissions.check_model(
+        symbols=vocabulary.symbols, model_hash=weights_hash(options.run, options.weights)
+    )
+    return predict_stored(emissions, utterances, vocabulary=vocabulary)
+
+
+def _store(
+    options: argparse.Namespace, *, kind: str, symbols: Sequence[str], grid: FrameGrid
+) -> AbstractContextManager[EmissionsWriter | None]:
+    if options.emissions is None:
+        return nullcontext()
+    model_hash = weights_hash(options.run, options.weights)
+    return EmissionsWriter(
+        options.emissions, kind=kind, symbols=symbols, grid=grid, model_hash=model_hash
+    )
+
+
+@contextmanager
+def _running(
+    options: argparse.Namespace, console: Console, batch_seconds: Seconds
+) -> Iterator[dict[str, Any]]:
+    """How to run any model that hears: device, batches, and progress on the console."""
+    with progress_on(console, "predicting") as progress:
+        yield {
+            "batch_seconds": options.batch_seconds or batch_seconds,
+            "device": pick_device(options.device),
+            "num_workers": options.num_workers,
+            "progress": progress,
+        }

@@ -1,0 +1,84 @@
+"""``slue-ner tune``: choices that need no model, searched on a tuning split."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from slue_ner.pipelines.localizing import Trial
+
+_EXAMPLE = """example:
+  slue-ner predict runs/mine --manifest data/mine/tune.jsonl --output tune_predictions.jsonl
+  slue-ner tune localizer --references data/mine/tune.jsonl --predictions tune_predictions.jsonl \\
+      --output localizer.yaml
+  slue-ner localize dev_predictions.jsonl --with localizer.yaml --output localized.jsonl
+
+where only dev has word times, each half of its speakers with the rule of the other half:
+  slue-ner tune localizer --references data/mine/dev.jsonl --predictions dev_predictions.jsonl \\
+      --halves localized.jsonl
+"""
+
+_NUM_SHOWN = 5
+
+
+def run(arguments: list[str]) -> int:
+    """Tune what the sub-command names."""
+    options = _parser().parse_args(arguments)
+    from slue_ner.core.records import read_manifest, read_predictions, write_predictions
+    from slue_ner.pipelines.localizing import tune, tune_by_halves, write_localizer
+
+    references = read_manifest(options.references)
+    predictions = read_predictions(options.predictions)
+    if options.halves is not None:
+        localized, best = tune_by_halves(references, predictions)
+        write_predictions(options.halves, localized)
+        for half, trial in zip(("one", "other"), best, strict=True):
+            print(f"best on {half} half of the speakers: {_described(trial)}")
+        print(f"{len(localized)} predictions -> {options.halves}")
+        return 0
+    trials = tune(references, predictions)
+    for trial in trials[:_NUM_SHOWN]:
+        print(_described(trial))
+    tuned_on = f"{len(references)} utterances of {options.references.name}"
+    write_localizer(options.output, trials[0], tuned_on=tuned_on)
+    print(f"best of {len(trials)} -> {options.output}")
+    return 0
+
+
+def _described(trial: Trial) -> str:
+    options = trial.options
+    return (
+        f"frame F1 {100 * trial.frames.f1:.1f}: kind {options.kind}, "
+        f"incl_blank {str(options.incl_blank).lower()}, offset {options.offset:+.2f} s"
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="slue-ner tune",
+        description="Search settings of localization without running the model again.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    choices = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    localizer = choices.add_parser(
+        "localizer",
+        help="how entities get their times from tokens: kind, incl_blank, offset",
+        description="Search the localizer with the best official frame F1; references need word "
+        "times.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    localizer.add_argument("--references", type=Path, required=True, help="manifest, not of test")
+    localizer.add_argument("--predictions", type=Path, required=True, help="predictions file")
+    into = localizer.add_mutually_exclusive_group(required=True)
+    into.add_argument("--output", type=Path, metavar="YAML", help="localizer to write")
+    into.add_argument(
+        "--halves",
+        type=Path,
+        metavar="PREDICTIONS",
+        help="tune on one half of the speakers, localize the other, swap, and write them all",
+    )
+    return parser

@@ -1,0 +1,230 @@
+"""Word times by forced alignment: for the text of a manifest, or for what a system predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from slue_ner.core.time import FrameGrid, Seconds
+from slue_ner.core.types import EntitySpan, Prediction, Utterance, Word
+from slue_ner.data.loading import evaluation_loader
+from slue_ner.decoding.align import estimate_priors
+from slue_ner.decoding.stored_emissions import StoredEmissions
+from slue_ner.decoding.word_alignment import mean_score, word_times
+from slue_ner.models.ctc_model import CTCModel
+from slue_ner.text.vocabulary import Vocabulary
+
+Emitted = Iterable[tuple[str, np.ndarray | str]]
+"""Id and log-probabilities ``(T, V)`` of each utterance, or why it has none."""
+
+Failures = dict[str, str]
+"""Id and reason of every utterance that could not be aligned."""
+
+Progress = Callable[[int, int], None]
+"""Called with utterances done and in all."""
+
+
+@dataclass(frozen=True)
+class Aligner:
+    """Texts and emissions to words with times.
+
+    Attributes:
+        vocabulary: symbols of the emissions.
+        grid: frames to seconds.
+        priors: ``(V,)``, already weighted, to subtract from the emissions; ``None`` for none.
+        min_score: an utterance whose words score less on average is not aligned.
+        offset: added to all times, within the frames there are. Nothing in CTC training keeps a
+            model from emitting letters late (or early) by a constant time.
+    """
+
+    vocabulary: Vocabulary
+    grid: FrameGrid
+    priors: np.ndarray | None = None
+    min_score: float = 0.0
+    offset: Seconds = 0.0
+
+    def words(self, text: str, log_probs: np.ndarray | str) -> tuple[Word, ...]:
+        """Time the words of a text.
+
+        Raises:
+            ValueError: saying why they have no times.
+        """
+        if isinstance(log_probs, str):
+            raise ValueError(log_probs)
+        words = word_times(text, self.vocabulary, log_probs, self.grid, priors=self.priors)
+        if words and (score := mean_score(words)) < self.min_score:
+            raise ValueError(f"the words score {score:.3f}, which is below {self.min_score:g}")
+        end = self.grid.span(0, len(log_probs)).end
+        return tuple(
+            replace(word, start=self._shifted(word.start, end), end=self._shifted(word.end, end))
+            for word in words
+        )
+
+    def _shifted(self, time: Seconds, end: Seconds) -> Seconds:
+        return min(max(0.0, time + self.offset), end)
+
+
+def align_utterances(
+    utterances: Sequence[Utterance],
+    emitted: Emitted,
+    aligner: Aligner,
+    *,
+    progress: Progress | None = None,
+) -> tuple[list[Utterance], Failures]:
+    """Give utterances word times, and their entities the words and times that follow.
+
+    What they had before is replaced. One that cannot be aligned is left without: ``words`` and
+    the words and times of its entities become ``None``.
+
+    Args:
+        utterances: with text.
+        emitted: emissions of all of them, in any order.
+        aligner: does the work.
+        progress: told how far it is.
+
+    Returns:
+        The utterances in their order, and why some have no times.
+    """
+    texts = {utterance.id: utterance.text for utterance in utterances}
+    times, failures = _align(texts, emitted, aligner, progress)
+    return [_with_words(utterance, times.get(utterance.id)) for utterance in utterances], failures
+
+
+def align_predictions(
+    predictions: Sequence[Prediction],
+    emitted: Emitted,
+    aligner: Aligner,
+    *,
+    progress: Progress | None = None,
+) -> tuple[list[Prediction], Failures]:
+    """Give predicted words and entities the times of a forced alignment with their own text.
+
+    A prediction that cannot be aligned keeps its text and entities and loses their times; a failed
+    one stays as it is, and so does an entity without words (of a frame head).
+
+    Args:
+        predictions: of any system.
+        emitted: emissions of all of them, in any order.
+        aligner: does the work.
+        progress: told how far it is.
+
+    Returns:
+        The predictions in their order, and why some have no times.
+    """
+    texts = {p.id: p.text for p in predictions if p.error is None}
+    times, failures = _align(texts, emitted, aligner, progress)
+    aligned: list[Prediction] = []
+    for prediction in predictions:
+        if prediction.error is None:
+            words = times.get(prediction.id)
+            spoken = _spoken(prediction)
+            if words is not None and [word.text for word in words] != spoken:
+                failures[prediction.id] = "its words are not those of its text"
+                words = None
+            prediction = _retimed(prediction, words)
+        aligned.append(prediction)
+    return aligned, failures
+
+
+@torch.inference_mode()
+def emit(
+    model: CTCModel,
+    utterances: Sequence[Utterance],
+    *,
+    batch_seconds: Seconds,
+    device: torch.device | str = "cpu",
+    num_workers: int = 0,
+) -> Iterator[tuple[str, np.ndarray | str]]:
+    """Emissions of every utterance, longest first; the reason for one that cannot be read."""
+    model = model.to(device).eval()
+    loader = evaluation_loader(
+        utterances,
+        batch_seconds=batch_seconds,
+        num_workers=num_workers,
+        min_samples=model.encoder.grid.window,
+    )
+    for batch in loader:
+        yield from batch.unreadable
+        if len(batch):
+            moved = batch.to(device)
+            emissions = model(moved.waveforms, moved.num_samples)
+            rows = emissions.log_probs.float().cpu().numpy()  # (B, T, V)
+            lengths = emissions.num_frames.tolist()
+            for id, log_probs, length in zip(batch.ids, rows, lengths, strict=True):
+                yield id, log_probs[:length]
+
+
+def stored(
+    emissions: StoredEmissions, ids: Iterable[str]
+) -> Iterator[tuple[str, np.ndarray | str]]:
+    """Emissions of the utterances from disk; a reason for one that is not there."""
+    reason = f"{emissions.folder} has no emissions of it"
+    return ((id, emissions[id] if id in emissions.places else reason) for id in ids)
+
+
+def weighted_priors(emitted: Emitted, weight: float) -> np.ndarray:
+    """``weight`` times the label priors of a model on a data set; see ``estimate_priors``."""
+    return weight * estimate_priors(rows for _, rows in emitted if not isinstance(rows, str))
+
+
+def _align(
+    texts: dict[str, str], emitted: Emitted, aligner: Aligner, progress: Progress | None
+) -> tuple[dict[str, tuple[Word, ...]], Failures]:
+    times: dict[str, tuple[Word, ...]] = {}
+    failures: Failures = {}
+    for id, log_probs in emitted:
+        if id not in texts:
+            continue
+        try:
+            times[id] = aligner.words(texts[id], log_probs)
+        except ValueError as error:
+            failures[id] = str(error)
+        if progress is not None:
+            progress(len(times) + len(failures), len(texts))
+    for id in texts:
+        if id not in times and id not in failures:
+            failures[id] = "it has no emissions"
+    return times, failures
+
+
+def _with_words(utterance: Utterance, words: tuple[Word, ...] | None) -> Utterance:
+    entities = []
+    for entity in utterance.entities:
+        place = None
+        if words is not None:
+            first = len(utterance.text[: entity.start_char].split())
+            place = (first, len(utterance.text[: entity.end_char].split()))
+        entities.append(_timed(replace(entity, words=place), words))
+    return replace(utterance, words=words, entities=tuple(entities))
+
+
+def _retimed(prediction: Prediction, words: tuple[Word, ...] | None) -> Prediction:
+    """The prediction with other times; silences among its words go, so ranges may shift."""
+    index = [0]
+    for word in prediction.words or ():
+        index.append(index[-1] + bool(word.text))
+    entities = []
+    for entity in prediction.entities:
+        if entity.words is not None:
+            if prediction.words is not None:
+                entity = replace(entity, words=(index[entity.words[0]], index[entity.words[1]]))
+            entity = _timed(entity, words)
+        entities.append(entity)
+    return replace(prediction, words=words, entities=tuple(entities))
+
+
+def _spoken(prediction: Prediction) -> list[str]:
+    if prediction.words is None:
+        return prediction.text.split()
+    return [word.text for word in prediction.words if word.text]
+
+
+def _timed(entity: EntitySpan, words: tuple[Word, ...] | None) -> EntitySpan:
+    """The entity from its first word's start to its last one's end; no words, no times."""
+    if not words or entity.words is None or not entity.words[0] < entity.words[1] <= len(words):
+        return replace(entity, start=None, end=None)
+    first, last = entity.words
+    return replace(entity, start=words[first].start, end=words[last - 1].end)

@@ -1,0 +1,240 @@
+"""Utterances to predictions with a frame model, and the tuning of how its frames are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from slue_ner.core.config import from_mapping
+from slue_ner.core.files import read_json, write_json
+from slue_ner.core.records import SCHEMA
+from slue_ner.core.time import Seconds
+from slue_ner.core.types import Prediction, Utterance
+from slue_ner.data.loading import evaluation_loader
+from slue_ner.decoding.frame_tuning import tune_frames
+from slue_ner.decoding.frames import FloatArray, FrameDecoding, give_words, spans
+from slue_ner.models.frame_model import FrameModel
+from slue_ner.pipelines.run_files import CONFIG_FILE, read_config
+from slue_ner.tasks.building import trained_frame_model
+from slue_ner.tasks.config import TrainConfig, train_config
+from slue_ner.tasks.emissions import decode
+from slue_ner.tasks.frame_targets import FrameOptions
+from slue_ner.text.vocabulary import Vocabulary
+
+FRAMES_FILE = "frames.json"
+"""Thresholds and lengths tuned by a run of ``task=frames``, in its folder."""
+
+
+@dataclass(frozen=True)
+class FrameRun:
+    """A run of ``task=frames``, ready to predict.
+
+    Attributes:
+        vocabulary: of the CTC head; ``None`` without one.
+        decoding: as tuned by the run; the defaults before that.
+    """
+
+    config: TrainConfig
+    model: FrameModel
+    vocabulary: Vocabulary | None
+    decoding: FrameDecoding
+
+
+def load_frame_run(run_dir: Path, *, weights: str = "best") -> FrameRun:
+    """Load the model of a run folder.
+
+    Args:
+        run_dir: the folder.
+        weights: ``best`` on tune, or ``last``.
+
+    Raises:
+        ValueError: naming what is missing, damaged or of another task.
+    """
+    path = run_dir / CONFIG_FILE
+    if not path.is_file():
+        raise ValueError(f"{run_dir} is not a run folder: it has no {CONFIG_FILE}")
+    config = train_config(read_config(path))
+    if not isinstance(config.task, FrameOptions):
+        raise ValueError(f"{run_dir} has no frame head; train one with task=frames")
+    model, vocabulary = trained_frame_model(config, config.task, run_dir, weights=weights)
+    return FrameRun(config, model, vocabulary, _read_decoding(run_dir / FRAMES_FILE))
+
+
+def predict_frames(
+    model: FrameModel,
+    utterances: Sequence[Utterance],
+    *,
+    vocabulary: Vocabulary | None,
+    decoding: FrameDecoding,
+    batch_seconds: Seconds,
+    device: torch.device | str = "cpu",
+    num_workers: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+    emissions: Callable[[str, FloatArray], None] | None = None,
+) -> list[Prediction]:
+    """Predict every utterance; none is ever left out.
+
+    Without a CTC head a prediction has no text and its entities have no phrase. With one, they
+    have the words that lie in them. Unreadable audio gives an empty prediction with ``error``.
+
+    Args:
+        model: a trained model; it is moved to ``device`` and put in eval mode.
+        utterances: what to predict, any order.
+        vocabulary: of the CTC head; ``None`` without one.
+        decoding: how probabilities become entities.
+        batch_seconds: padded seconds of audio a batch; changes speed and memory, not results.
+        device: where to run.
+        num_workers: loader processes.
+        progress: called with utterances done and in all.
+        emissions: called with the id and frame log-probabilities ``(T, C)`` of each utterance
+            that could be read, such as ``EmissionsWriter.add``.
+
+    Returns:
+        One prediction per utterance, in the same order.
+    """
+    found: dict[str, Prediction] = {}
+    for heard in _hear(
+        model,
+        utterances,
+        vocabulary=vocabulary,
+        batch_seconds=batch_seconds,
+        device=device,
+        num_workers=num_workers,
+    ):
+        found[heard.prediction.id] = heard.prediction
+        if heard.log_probs is not None:
+            found[heard.prediction.id] = _with_entities(heard, heard.log_probs, model, decoding)
+            if emissions is not None:
+                emissions(heard.prediction.id, heard.log_probs)
+        if progress is not None:
+            progress(len(found), len(utterances))
+    return [found[utterance.id] for utterance in utterances]
+
+
+def tune_run(
+    run_dir: Path, tune: Sequence[Utterance], *, device: torch.device | str, console: Console
+) -> FrameDecoding:
+    """Tune how a run's frames are read, by official frame F1, and keep it in the run folder.
+
+    Args:
+        run_dir: of a trained run.
+        tune: references; those without word times cannot take part, and where none has any the
+            decoding stays as it is by default.
+        device: where to run.
+        console: where the result goes.
+    """
+    run = load_frame_run(run_dir)
+    split = run.config.data.tune
+    if all(utterance.words is None for utterance in tune):
+        console.print(
+            f"frame decoding is not tuned: no utterance of {split} has word times", highlight=False
+        )
+        return _keep(run_dir, FrameDecoding(), tuned_on=None, frame_f1=None)
+    probabilities = {
+        heard.prediction.id: np.exp(heard.log_probs)
+        for heard in _hear(
+            run.model,
+            [utterance for utterance in tune if utterance.words is not None],
+            vocabulary=None,
+            batch_seconds=run.config.data.batch_seconds,
+            device=device,
+        )
+        if heard.log_probs is not None
+    }
+    tuned = tune_frames(tune, probabilities, run.model.grid, run.model.symbols)
+    listed = ", ".join(f"{name} {value:g}" for name, value in asdict(tuned.decoding).items())
+    console.print(
+        f"frame decoding: {listed}; frame F1 {100 * tuned.frame_f1:.1f} on {split}", highlight=False
+    )
+    return _keep(run_dir, tuned.decoding, tuned_on=split, frame_f1=tuned.frame_f1)
+
+
+def without_text(scores: dict[str, Any]) -> dict[str, Any]:
+    """A score object without the figures that need words, for models that write none."""
+    absent = [name for name in scores if name.startswith(("wer", "cer", "ner"))]
+    kept = {name: value for name, value in scores.items() if name not in absent}
+    if "intervals" in kept:
+        kept["intervals"] = {
+            path: bounds
+            for path, bounds in kept["intervals"].items()
+            if path.split(".")[0] not in absent
+        }
+    reason = "a frame head alone writes no text; train it with task.ctc_weight above 0"
+    kept["not_computed"] = {**scores["not_computed"], **dict.fromkeys(absent, reason)}
+    return kept
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What the heads say about one utterance: text from CTC if any, ``(T, C)`` from the frames."""
+
+    prediction: Prediction
+    log_probs: FloatArray | None = None
+
+
+@torch.inference_mode()
+def _hear(
+    model: FrameModel,
+    utterances: Sequence[Utterance],
+    *,
+    vocabulary: Vocabulary | None,
+    batch_seconds: Seconds,
+    device: torch.device | str,
+    num_workers: int = 0,
+) -> Iterator[_Heard]:
+    model = model.to(device).eval()
+    loader = evaluation_loader(
+        utterances,
+        batch_seconds=batch_seconds,
+        num_workers=num_workers,
+        min_samples=model.grid.window,
+    )
+    for batch in loader:
+        for id, reason in batch.unreadable:
+            yield _Heard(Prediction(id=id, text="", error=reason))
+        if not len(batch):
+            continue
+        moved = batch.to(device)
+        logits = model(moved.waveforms, moved.num_samples)
+        lengths = logits.num_frames.tolist()
+        if vocabulary is None:
+            seconds = model.grid.frame_seconds
+            said = [
+                Prediction(id, "", seconds, n) for id, n in zip(batch.ids, lengths, strict=True)
+            ]
+        else:
+            said = decode(logits.emissions, batch.ids, model, vocabulary)
+        log_probs = model.log_probs(logits.values).cpu().numpy()  # (B, T, C)
+        for prediction, row, length in zip(said, log_probs, lengths, strict=True):
+            yield _Heard(prediction, row[:length])
+
+
+def _with_entities(
+    heard: _Heard, log_probs: FloatArray, model: FrameModel, decoding: FrameDecoding
+) -> Prediction:
+    entities = spans(np.exp(log_probs), model.grid, decoding, model.symbols)
+    words = heard.prediction.words or ()
+    return replace(heard.prediction, entities=give_words(entities, words))
+
+
+def _keep(
+    run_dir: Path, decoding: FrameDecoding, *, tuned_on: str | None, frame_f1: float | None
+) -> FrameDecoding:
+    values = {"decoding": asdict(decoding), "tuned_on": tuned_on, "frame_f1": frame_f1}
+    write_json(run_dir / FRAMES_FILE, {"schema": SCHEMA, **values})
+    return decoding
+
+
+def _read_decoding(path: Path) -> FrameDecoding:
+    if not path.is_file():
+        return FrameDecoding()
+    record = read_json(path)
+    if not isinstance(record, dict) or "decoding" not in record:
+        raise ValueError(f"{path} is not what a run of task=frames writes; train it again")
+    return from_mapping(FrameDecoding, record["decoding"], where=f"{path}: decoding")

@@ -1,0 +1,173 @@
+"""The localizer that suits a system best, searched on references with word times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from pathlib import Path
+
+import yaml
+
+from slue_ner.core.config import from_mapping
+from slue_ner.core.files import write_text
+from slue_ner.core.labels import LabelSet
+from slue_ner.core.types import Prediction, Utterance
+from slue_ner.data.splits import group_key, hold_out_tune
+from slue_ner.decoding.localize import (
+    KINDS,
+    WORDS,
+    LocalizerOptions,
+    localize,
+    marks_of,
+    shift,
+)
+from slue_ner.evaluation.counts import Counts
+from slue_ner.evaluation.joining import join
+from slue_ner.evaluation.nel import nel_obstacle
+from slue_ner.evaluation.nel_official import frame_counts_official
+from slue_ner.pipelines.run_files import read_config
+
+OFFSETS = tuple(step / 50 for step in range(-15, 16))
+"""-0.30 to 0.30 s in steps of 0.02, as slue-toolkit searches."""
+
+_REMARKS = ("tuned_on", "frame_f1")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A localizer and its official frame counts."""
+
+    options: LocalizerOptions
+    frames: Counts
+
+
+def localize_all(predictions: Sequence[Prediction], options: LocalizerOptions) -> list[Prediction]:
+    """Localize every prediction of a file, see ``localize``."""
+    labels = marks_of(predictions)
+    return [localize(prediction, options, labels) for prediction in predictions]
+
+
+def tune(references: Sequence[Utterance], predictions: Sequence[Prediction]) -> list[Trial]:
+    """Try every rule with every offset and score it by official frame F1.
+
+    Type symbols are tried where the predictions have them, blanks where they have tokens.
+
+    Returns:
+        All trials, best first; of equally good ones the smaller offset comes first, then words
+        before type symbols, and without blanks before with them.
+
+    Raises:
+        ValueError: for references of a split named test or without word times, and for ids
+            that do not join.
+    """
+    _check(references)
+    return _search(references, predictions, marks_of(predictions))
+
+
+def tune_by_halves(
+    references: Sequence[Utterance], predictions: Sequence[Prediction]
+) -> tuple[list[Prediction], list[Trial]]:
+    """Tune on one half of the speakers, localize the other half, and swap them.
+
+    For data of which only the split to report has word times: no utterance is localized by a
+    rule that its speaker had a part in choosing. Without speakers, debates or utterances are
+    halved (see ``hold_out_tune``).
+
+    Returns:
+        The predictions, localized, in their order; and the best trial of each half.
+
+    Raises:
+        ValueError: as ``tune`` does, and when there is nothing to halve.
+    """
+    _check(references)
+    if len({group_key(utterance) for utterance in references}) < 2:
+        raise ValueError(
+            f"all {len(references)} references are of one speaker, so there are no two halves; "
+            "tune on another split"
+        )
+    labels = marks_of(predictions)
+    rule_of: dict[str, LocalizerOptions] = {}
+    best: list[Trial] = []
+    one, other = hold_out_tune(references, share=0.5)
+    join(references, predictions)
+    for tuned_on, applied_to in ((one, other), (other, one)):
+        ids = {utterance.id for utterance in tuned_on}
+        best.append(_search(tuned_on, [p for p in predictions if p.id in ids], labels)[0])
+        rule_of |= {utterance.id: best[-1].options for utterance in applied_to}
+    return [localize(p, rule_of[p.id], labels) for p in predictions], best
+
+
+def write_localizer(path: Path, trial: Trial, *, tuned_on: str) -> None:
+    """Write a tuned localizer as YAML, with a remark on where it comes from."""
+    values = {**asdict(trial.options), "tuned_on": tuned_on, "frame_f1": trial.frames.f1}
+    write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+
+def read_localizer(path: Path) -> LocalizerOptions:
+    """Read what ``write_localizer`` wrote.
+
+    Raises:
+        ValueError: naming the file and what is wrong in it.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"{path}: no such file; `slue-ner tune localizer` writes one")
+    values = {k: v for k, v in read_config(Path(path)).items() if k not in _REMARKS}
+    try:
+        return from_mapping(LocalizerOptions, values)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _search(
+    references: Sequence[Utterance], predictions: Sequence[Prediction], labels: LabelSet | None
+) -> list[Trial]:
+    if obstacle := nel_obstacle(references):
+        raise ValueError(f"{obstacle}, so nothing can be tuned; `slue-ner align` makes word times")
+    # join() empties predictions that failed; without any entity there is nothing to count
+    pairs = [
+        (utterance, prediction)
+        for utterance, prediction in join(references, predictions).pairs
+        if utterance.entities or prediction.entities
+    ]
+    references = [utterance for utterance, _ in pairs]
+    found = [prediction for _, prediction in pairs]
+    trials: list[Trial] = []
+    for rule in _rules(found, labels):
+        unshifted = [localize(prediction, rule, labels) for prediction in found]
+        for offset in OFFSETS:
+            shifted = [shift(prediction, offset) for prediction in unshifted]
+            counts = frame_counts_official(references, shifted)
+            trials.append(Trial(replace(rule, offset=offset), counts))
+    return sorted(trials, key=_rank)
+
+
+def _rules(predictions: Sequence[Prediction], labels: LabelSet | None) -> list[LocalizerOptions]:
+    have_tokens = all(p.tokens is not None for p in predictions if p.words)
+    if not have_tokens:
+        return [LocalizerOptions()]
+    kinds = (WORDS,) if labels is None else KINDS
+    return [
+        LocalizerOptions(kind=kind, incl_blank=incl_blank)
+        for kind, incl_blank in product(kinds, (False, True))
+    ]
+
+
+def _rank(trial: Trial) -> tuple[float, float, int, bool, float]:
+    options = trial.options
+    return (
+        -trial.frames.f1,
+        abs(options.offset),
+        KINDS.index(options.kind),
+        options.incl_blank,
+        options.offset,
+    )
+
+
+def _check(references: Sequence[Utterance]) -> None:
+    of_test = next((utterance for utterance in references if utterance.split == "test"), None)
+    if of_test is not None:
+        raise ValueError(
+            f"utterance {of_test.id} is of the split test, which nothing may be tuned on; tune on "
+            "'tune' (or on 'dev' to reproduce published figures) and report test"
+        )

@@ -1,0 +1,133 @@
+"""Any ready recogniser behind one function: utterances in, words with times out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from slue_ner.core.records import read_predictions
+from slue_ner.core.time import Seconds
+from slue_ner.core.types import Prediction, TokenSpan, Utterance
+from slue_ner.data.ctm import read_ctm
+from slue_ner.models.checkpoints import read_config
+from slue_ner.models.hub_ctc import hub_ctc
+from slue_ner.pipelines.end_to_end import predict
+from slue_ner.pipelines.run_files import CONFIG_FILE
+from slue_ner.pipelines.run_folder import load_run
+from slue_ner.pipelines.whisper import recognise_with_whisper
+from slue_ner.text.apostrophes import to_ner_form
+
+Progress = Callable[[int, int], None]
+
+
+def recognise(
+    source: str | Path,
+    utterances: Sequence[Utterance],
+    *,
+    weights: str = "best",
+    batch_seconds: Seconds = 80.0,
+    device: torch.device | str = "cpu",
+    num_workers: int = 0,
+    progress: Progress | None = None,
+    **more: Any,
+) -> list[Prediction]:
+    """Transcribe every utterance; none is ever left out.
+
+    Words of other tools are brought to SLUE's NER form once; a run of this program writes it
+    already.
+
+    Args:
+        source: a run folder (``task=ctc_plain``); a CTC or Whisper checkpoint of transformers as
+            a folder or hub id; or words made elsewhere, in a ``.ctm`` or a predictions
+            ``.jsonl``, for which nothing is run.
+        utterances: what to transcribe.
+        weights: of a run, ``best`` or ``last``.
+        batch_seconds: padded seconds of audio a batch.
+        device: where to run.
+        num_workers: loader processes.
+        progress: called with utterances done and in all.
+        more: for ``predict`` when the source is a run (``emissions``).
+
+    Returns:
+        One prediction an utterance, in the same order, without entities; those that failed
+        have ``error`` set.
+
+    Raises:
+        ValueError: for a source of another kind, or one that cannot be read.
+    """
+    path = Path(source)
+    if path.suffix == ".ctm":
+        return _from_ctm(path, utterances)
+    if path.suffix == ".jsonl":
+        return _from_predictions(path, utterances)
+    running: dict[str, Any] = {"device": device, "progress": progress}
+    loading: dict[str, Any] = {"batch_seconds": batch_seconds, "num_workers": num_workers}
+    if (path / CONFIG_FILE).is_file():
+        run = load_run(path, weights=weights)
+        if run.vocabulary.labels is not None:
+            raise ValueError(
+                f"{source} writes entity marks and is no recogniser; train one with task=ctc_plain"
+            )
+        return predict(
+            run.model, utterances, vocabulary=run.vocabulary, **loading, **running, **more
+        )
+    config = read_config(str(source))
+    if config.get("model_type") == "whisper":
+        found = recognise_with_whisper(str(source), utterances, **running)
+    else:
+        model, vocabulary = hub_ctc(str(source))
+        found = predict(model, utterances, vocabulary=vocabulary, **loading, **running, **more)
+    return [in_ner_form(prediction) for prediction in found]
+
+
+def in_ner_form(prediction: Prediction) -> Prediction:
+    """A recogniser's words, and text, in SLUE's NER form; tokens in lower case."""
+    words = to_ner_form(prediction.words or ())
+    tokens = prediction.tokens
+    if tokens is not None:
+        tokens = tuple(replace(token, symbol=_lowered(token)) for token in tokens)
+    return replace(
+        prediction, text=" ".join(word.text for word in words), words=words, tokens=tokens
+    )
+
+
+def _lowered(token: TokenSpan) -> str:
+    return token.symbol.lower()
+
+
+def _from_ctm(path: Path, utterances: Sequence[Utterance]) -> list[Prediction]:
+    words = read_ctm(path)
+    _check_ids(path, words, utterances)
+    return [
+        in_ner_form(Prediction(utterance.id, "", words=tuple(words[utterance.id])))
+        if utterance.id in words
+        else _absent(path, utterance)
+        for utterance in utterances
+    ]
+
+
+def _from_predictions(path: Path, utterances: Sequence[Utterance]) -> list[Prediction]:
+    found = {prediction.id: prediction for prediction in read_predictions(path)}
+    _check_ids(path, found, utterances)
+    return [
+        replace(found[utterance.id], entities=())
+        if utterance.id in found
+        else _absent(path, utterance)
+        for utterance in utterances
+    ]
+
+
+def _absent(path: Path, utterance: Utterance) -> Prediction:
+    return Prediction(utterance.id, "", error=f"{path} has no words of {utterance.id}")
+
+
+def _check_ids(path: Path, found: dict[str, Any], utterances: Sequence[Utterance]) -> None:
+    if utterances and not any(utterance.id in found for utterance in utterances):
+        raise ValueError(
+            f"{path} has no words of any of the {len(utterances)} utterances, first "
+            f"{utterances[0].id}; its ids must be those of the manifest"
+        )

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from slue_ner.cli.config import compose_config
+from slue_ner.core.records import read_manifest, read_predictions
+from slue_ner.decoding.emissions import read_emissions
+from slue_ner.pipelines.experiment import run_experiment
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_overrides, tmp_path_factory):
+    """``trained("task=ctc_plain")``: the folder of a tiny finished run."""
+    folder = tmp_path_factory.mktemp("runs")
+
+    def train(*overrides: str) -> Path:
+        run_dir = folder / "_".join(overrides).replace("/", "-")[:100]
+        if not run_dir.exists():
+            values = compose_config([*tiny_overrides, *overrides])
+            run_experiment(values, run_dir, console=Console(file=io.StringIO()))
+        return run_dir
+
+    threads = torch.get_num_threads()
+    yield train
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def predict(slue_ner, tiny_corpus, tmp_path):
+    """``predict(run, "--emissions", folder)``: how it ended, and the predictions."""
+
+    def run(run_dir, *more):
+        output = tmp_path / "predictions.jsonl"
+        output.unlink(missing_ok=True)
+        ended = slue_ner(
+            *("predict", str(run_dir), "--manifest", str(tiny_corpus / "dev.jsonl")),
+            *("--output", str(output), "--device", "cpu", *map(str, more)),
+        )
+        return ended, read_predictions(output) if output.exists() else None
+
+    return run
+
+
+SECONDS = "trainer.max_updates=1"
+
+
+def test_emissions_are_saved_and_decoded_without_the_model(predict, trained, tmp_path, tiny_corpus):
+    run_dir = trained(SECONDS)
+    ended, predictions = predict(run_dir, "--emissions", tmp_path / "emissions")
+    assert (ended.status, ended.err) == (0, "")
+    stored = read_emissions(tmp_path / "emissions")
+    assert set(stored.ids) == {u.id for u in read_manifest(tiny_corpus / "dev.jsonl")}
+    for prediction in predictions:
+        emitted = stored[prediction.id]  # (T, V)
+        assert len(emitted) == prediction.num_frames
+        np.testing.assert_allclose(np.exp(emitted).sum(axis=1), 1, atol=1e-2)
+
+    weightless = tmp_path / "weightless"
+    shutil.copytree(run_dir, weightless)
+    (weightless / "encoder.json").unlink()
+    ended, again = predict(weightless, "--emissions-from", tmp_path / "emissions")
+    assert (ended.status, ended.err) == (0, "")
+    assert [(p.id, p.text, p.num_frames) for p in again] == [
+        (p.id, p.text, p.num_frames) for p in predictions
+    ]
+    assert [[(t.symbol, t.first, t.last) for t in p.tokens] for p in again] == [
+        [(t.symbol, t.first, t.last) for t in p.tokens] for p in predictions
+    ]
+
+
+def test_emissions_of_other_weights_are_refused(predict, trained, tmp_path):
+    predict(trained(SECONDS), "--emissions", tmp_path / "emissions")
+    other = trained(SECONDS, "seed=1")
+    ended, predictions = predict(other, "--emissions-from", tmp_path / "emissions")
+    assert (ended.status, predictions) == (1, None)
+    assert "emissions of another model or other weights" in ended.err
+
+
+def test_utterances_without_emissions_are_predicted_as_failed(
+    predict, trained, tmp_path, slue_ner, tiny_corpus
+):
+    run_dir = trained(SECONDS)
+    predict(run_dir, "--emissions", tmp_path / "emissions")
+    ended = slue_ner(
+        *("predict", str(run_dir), "--manifest", str(tiny_corpus / "tune.jsonl")),
+        *("--output", str(tmp_path / "p"), "--emissions-from", str(tmp_path / "emissions")),
+    )
+    assert "4 utterances could not be predicted and score as missed, first: " in ended.out
+    assert all(p.error for p in read_predictions(tmp_path / "p"))
+
+
+def test_a_localizer_is_applied_to_what_was_predicted(predict, trained, tmp_path):
+    localizer = tmp_path / "localizer.yaml"
+    localizer.write_text("kind: words\nincl_blank: true\noffset: 0.0\n")
+    run_dir = trained(SECONDS)  # hardly trained, so it does not yet say nothing but blanks
+    _, before = predict(run_dir)
+    ended, after = predict(run_dir, "--localizer", localizer)
+    assert (ended.status, ended.err) == (0, "")
+    assert [p.text for p in after] == [p.text for p in before]
+    assert any(p.words for p in before)
+    for narrow, wide in zip(before, after, strict=True):
+        for one, other in zip(narrow.words, wide.words, strict=True):
+            assert other.start <= one.start <= one.end <= other.end
+
+
+def test_text_ner_alone_reads_the_gold_text_and_with_a_recogniser_makes_a_cascade(
+    predict, tiny_corpus, tmp_path
+):
+    text_run = tmp_path / "text"
+    values = compose_config(
+        [
+            f"data.root={tiny_corpus}",
+            "task=text_ner",
+            "trainer.max_updates=1",
+            "trainer.num_threads=1",
+        ]
+    )
+    with contextlib.redirect_stdout(io.StringIO()):
+        run_experiment(values, text_run, console=Console(file=io.StringIO()))
+    ended, topline = predict(text_run)
+    assert (ended.status, ended.err) == (0, "")
+    assert [p.text for p in topline] == [u.text for u in read_manifest(tiny_corpus / "dev.jsonl")]
+    shutil.copy(tmp_path / "predictions.jsonl", tmp_path / "heard.jsonl")
+    ended, cascaded = predict(tmp_path / "heard.jsonl", "--text-ner", text_run)
+    assert (ended.status, ended.err) == (0, "")
+    assert cascaded == topline
+
+
+def test_a_frame_run_is_known_by_its_config_and_saves_its_emissions_too(
+    slue_ner, trained, timed_corpus, tmp_path
+):
+    ended = slue_ner(
+        *("predict", str(trained(SECONDS, "task=frames", f"data.root={timed_corpus}"))),
+        *("--manifest", str(timed_corpus / "dev.jsonl"), "--output", str(tmp_path / "p")),
+        *("--device", "cpu", "--emissions", str(tmp_path / "emissions")),
+    )
+    assert (ended.status, ended.err) == (0, "")
+    stored = read_emissions(tmp_path / "emissions")
+    assert stored.kind == "frames"
+    predictions = read_predictions(tmp_path / "p")
+    assert {p.id: p.num_frames for p in predictions} == {id: len(stored[id]) for id in stored.ids}
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--pipeline", "cascade"), "--pipeline cascade and --text-ner RUN go together"),
+        (("--pipeline", "frames", "--text-ner", "t"), "--text-ner RUN go together"),
+        (("--text-ner", "t", "--emissions", "e"), "pipeline cascade has no emissions; predict"),
+        (("--pipeline", "gold_text", "--emissions-from", "e"), "gold_text does not read emissions"),
+        (("--pipeline", "frames", "--localizer", "l"), "a frame head finds times itself; leave"),
+        (("--localizer", "gone.yaml"), "gone.yaml: no such file"),
+        (("--emissions-from", "gone"), "gone holds no emissions: it has no index.json"),
+    ],
+)
+def test_options_that_do_not_fit_are_one_sentence(predict, tmp_path, more, message):
+    ended, predictions = predict(tmp_path, *more)
+    assert (ended.status, predictions) == (1, None)
+    assert message in ended.err
+    assert ended.err.count("\n") == 1

@@ -1,0 +1,35 @@
+"""``slue-ner prepare``: the kinds that bring word times."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from slue_ner.core.records import read_manifest
+
+
+@pytest.mark.parametrize("kind", ["slue-nel", "word-times"])
+def test_a_kind_with_word_times_has_help(slue_ner, kind):
+    ended = slue_ner("prepare", kind, "--help")
+    assert ended.status == 0
+    assert f"slue-ner prepare {kind}" in ended.out
+
+
+def test_word_times_are_added_and_counted(slue_ner, tiny_corpus, tmp_path):
+    utterance = read_manifest(tiny_corpus / "dev.jsonl")[0]
+    words = [[word, 0.1 * i, 0.1 * i + 0.1] for i, word in enumerate(utterance.text.split())]
+    times = tmp_path / "times.jsonl"
+    times.write_text(json.dumps({"id": utterance.id, "words": words}))
+    manifest = str(tiny_corpus / "dev.jsonl")
+    ended = slue_ner("prepare", "word-times", manifest, str(tmp_path / "out"), "--from", str(times))
+    assert ended.status == 0, ended.err
+    assert "note: 1 of 4 utterances of dev got word times" in ended.out
+    timed = read_manifest(tmp_path / "out" / "dev.jsonl")[0]
+    assert timed.entities[0].start == 0.0
+
+
+def test_a_missing_source_is_one_sentence(slue_ner, tmp_path):
+    ended = slue_ner("prepare", "slue-nel", str(tmp_path / "gone"), str(tmp_path / "out"))
+    assert ended.status == 1
+    assert ended.err.count("\n") == 1 and "nor a data set's id" in ended.err
