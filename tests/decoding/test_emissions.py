@@ -146,7 +146,7 @@ def test_emissions_of_another_model_are_refused(tmp_path):
     stored = read_emissions(tmp_path / "emissions")
     stored.check_model(symbols=SYMBOLS, model_hash="abc")
     with pytest.raises(ValueError, match=r"emissions of another model or other weights"):
-        stored.check_model(symbols=SYMBOLS, model_hash="abd")
+        stored.check_model(symbols=SYMBOLS, model_hash="xyz")
     with pytest.raises(ValueError, match=r"over another vocabulary \(3 symbols, here 2\)"):
         stored.check_model(symbols=SYMBOLS[:2], model_hash="abc")
 

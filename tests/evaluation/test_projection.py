@@ -21,7 +21,7 @@ ENTITIES = (
         # the same words
         ("the european commission met in brussels today", ["the european commission", "brussels"]),
         # misspelt: the entity has the recogniser's spelling
-        ("the european comission met in brussel today", ["the european comission", "brussel"]),
+        ("the european kommission met in brussel today", ["the european kommission", "brussel"]),
         # a word put in within the entity belongs to it, one beside it does not
         (
             "the very european commission er met in brussels",

@@ -175,7 +175,7 @@ def test_a_tuned_localizer_comes_back_from_its_file(tmp_path):
     ("content", "message"),
     [
         ("kind: word", "localizer kind 'word' is unknown"),
-        ("ofset: 1", "ofset is unknown; did you mean 'offset'"),
+        ("offsets: 1", "offsets is unknown; did you mean 'offset'"),
         ("offset: far", "offset should be float, got 'far'"),
         ("[1]", "should hold a mapping"),
     ],
