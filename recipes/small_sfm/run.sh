@@ -33,21 +33,31 @@ two experiment=pretrain_small "data.more=$(list "${more[@]}")" "data.unlabelled=
 slue-ner export runs/pretrain_small checkpoints/small-sfm --half
 
 # a new head would spoil what the encoder knows, so it has 60 updates to itself
-prove() { slue-ner train -m experiment=small_sfm encoder=small_sfm,small_sfm_random "$@"; }
-full=adaptation.freeze_updates=60 frozen=adaptation=frozen_weighted_sum hours=data.hours=0.1667,null
-synthetic=(data=synthetic data.root=data/quickstart 'data.evaluate=[test]')
-if [ -n "${SO762:-}" ]; then
-  prove name=small_sfm/so762 "$full" "$hours" &
-  prove name=small_sfm/so762_seeds "$full" seed=1,2
+full=(adaptation=full adaptation.freeze_updates=60) frozen=(adaptation=frozen_weighted_sum)
+short=data.hours=0.1667
+prove() { # prove NAME [overrides]: from the shipped encoder and from random weights, one core each
+  local name=$1
+  shift
+  for encoder in small_sfm small_sfm_random; do
+    slue-ner train experiment=small_sfm "encoder=$encoder" "name=small_sfm/${name}_$encoder" "$@" &
+  done
   wait
-  prove name=small_sfm/so762_frozen "$frozen" "$hours" &
+}
+if [ -n "${SO762:-}" ]; then
+  prove so762/full "${full[@]}"
+  prove so762/full_short "${full[@]}" "$short"
+  prove so762/frozen "${frozen[@]}"
+  prove so762/frozen_short "${frozen[@]}" "$short"
+  for seed in 1 2; do prove so762_seeds/full_$seed "${full[@]}" seed=$seed; done
 fi
-prove name=small_sfm/synthetic "${synthetic[@]}" "$full" "$hours" trainer.max_updates=400
-wait
-prove name=small_sfm/synthetic_frozen "${synthetic[@]}" "$frozen" "$hours" trainer.max_updates=400
+synthetic=(data=synthetic data.root=data/quickstart 'data.evaluate=[test]' optim.lr=3.0e-3 trainer.max_updates=400)
+prove synthetic/full "${synthetic[@]}" "${full[@]}"
+prove synthetic/full_short "${synthetic[@]}" "${full[@]}" "$short"
+prove synthetic/frozen "${synthetic[@]}" "${frozen[@]}"
+prove synthetic/frozen_short "${synthetic[@]}" "${frozen[@]}" "$short"
 
 columns=encoder,strategy,data,trainable,seed,updates,f1,label_f1,wer,seconds,hardware,commit,command
 compare() { slue-ner compare "$@" --columns "$columns" --into recipes/small_sfm/README.md; }
-compare runs/small_sfm/synthetic runs/small_sfm/synthetic_frozen --block synthetic
-[ -z "${SO762:-}" ] || compare runs/small_sfm/so762 runs/small_sfm/so762_frozen --block so762
-[ -z "${SO762:-}" ] || compare runs/small_sfm/so762 runs/small_sfm/so762_seeds --seeds --block seeds
+compare runs/small_sfm/synthetic --block synthetic
+[ -z "${SO762:-}" ] || compare runs/small_sfm/so762 --block so762
+[ -z "${SO762:-}" ] || compare runs/small_sfm/so762/full_small_sfm* runs/small_sfm/so762_seeds --seeds --block seeds
