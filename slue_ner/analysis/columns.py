@@ -66,6 +66,7 @@ COLUMNS = {
     "f1": _score("f1", "F1"),
     "label_f1": _score("label_f1", "label F1"),
     "wer": _score("wer", "WER"),
+    "cer": _score("cer", "CER"),
     "seen_f1": _score("seen_f1", "F1 seen"),
     "unseen_f1": _score("unseen_f1", "F1 unseen"),
     "nel_frame_f1": _score("nel_frame_f1", "NEL frame F1"),

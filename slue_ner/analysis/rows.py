@@ -12,6 +12,7 @@ SCORES = {
     "f1": "ner.micro.f1",
     "label_f1": "ner_label.micro.f1",
     "wer": "wer",
+    "cer": "cer",
     "seen_f1": "ner_seen.micro.f1",
     "unseen_f1": "ner_unseen.micro.f1",
     "nel_frame_f1": "nel.frame_official.f1",

@@ -24,6 +24,7 @@ def test_a_row_tells_what_was_trained_what_it_scored_and_what_it_cost(tmp_path):
         "f1": Figure(0.5, (0.4, 0.6)),
         "label_f1": Figure(0.75),
         "wer": Figure(0.25),
+        "cer": Figure(),
         "seen_f1": Figure(),
         "unseen_f1": Figure(),
         "nel_frame_f1": Figure(),

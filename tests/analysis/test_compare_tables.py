@@ -33,7 +33,7 @@ def test_markdown_shows_percent_with_one_decimal_and_intervals_in_brackets(rows)
         **{"run": "seed=0", "split": "dev", "strategy": "lora", "seed": "0", "updates": "1250"},
         **{"encoder": "microsoft/wavlm-base-plus", "data": "slue_voxpopuli"},
         **{"trainable": "0.5 M (25 %)", "F1": "50.0 [40.0, 60.0]", "label F1": "75.0"},
-        **{"WER": "25.0", "F1 seen": "-", "F1 unseen": "-", "seconds": "61"},
+        **{"WER": "25.0", "CER": "-", "F1 seen": "-", "F1 unseen": "-", "seconds": "61"},
         **{"NEL frame F1": "-", "NEL frame F1 corrected": "-"},
         **{"NEL word F1": "-", "NEL word F1 corrected": "-"},
         **{"memory": "1.0 GiB", "audio-s/s": "80", "hardware": "x86_64 CPU, 2 cores"},
