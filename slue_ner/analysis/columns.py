@@ -27,11 +27,12 @@ class Column:
 
 def _field(name: str, title: str | None = None, text: Callable[[Any], str] = str) -> Column:
     """A column of one field of a row."""
-    return Column(
-        title or name,
-        lambda row: text(getattr(row, name)),
-        lambda row: {name: getattr(row, name)},
-    )
+
+    def shown(row: Row) -> str:
+        value = getattr(row, name)
+        return ABSENT if value is None else text(value)
+
+    return Column(title or name, shown, lambda row: {name: getattr(row, name)})
 
 
 def _score(name: str, title: str) -> Column:
@@ -51,14 +52,14 @@ COLUMNS = {
     "data": _field("data"),
     "trainable": Column(
         "trainable",
-        lambda row: f"{_count(row.num_trainable)} ({_percent(row.trainable_share)} %)",
+        lambda row: _trainable(row),
         lambda row: {"num_trainable": row.num_trainable, "trainable_share": row.trainable_share},
     ),
     "seed": Column(
         "seed",
         lambda row: _seeds(row),
         lambda row: {
-            "seed": row.seeds[0] if len(row.seeds) == 1 else _seeds(row),
+            "seed": row.seeds[0] if len(row.seeds) == 1 else _seeds(row) if row.seeds else None,
             "num_seeds": len(row.seeds),
         },
     ),
@@ -75,11 +76,7 @@ COLUMNS = {
     "nel_word_corrected_f1": _score("nel_word_corrected_f1", "NEL word F1 corrected"),
     "seconds": _field("seconds", text="{:.0f}".format),
     "memory": _field("peak_memory_bytes", "memory", lambda value: f"{value / 2**30:.1f} GiB"),
-    "speed": _field(
-        "audio_seconds_per_second",
-        "audio-s/s",
-        lambda value: ABSENT if value is None else f"{value:.0f}",
-    ),
+    "speed": _field("audio_seconds_per_second", "audio-s/s", "{:.0f}".format),
     "hardware": _field("hardware"),
     "commit": Column(
         "commit, date",
@@ -111,7 +108,13 @@ def filled(columns: Sequence[Column], rows: Sequence[Row]) -> list[Column]:
 
 
 def _seeds(row: Row) -> str:
-    return ", ".join(map(str, row.seeds))
+    return ", ".join(map(str, row.seeds)) or ABSENT
+
+
+def _trainable(row: Row) -> str:
+    if row.num_trainable is None or row.trainable_share is None:
+        return ABSENT
+    return f"{_count(row.num_trainable)} ({_percent(row.trainable_share)} %)"
 
 
 def _count(number: int) -> str:

@@ -17,18 +17,26 @@ from slue_ner.pipelines.run_files import CONFIG_FILE, METRICS_FILE, read_config
 _NOT_SETTING = ("seed", "name", "run_dir")
 
 
-def compare(folders: Sequence[Path], *, splits: Sequence[str] = ()) -> tuple[list[Row], list[str]]:
-    """One row for every run and split, and notes about what has no row.
+def compare(paths: Sequence[Path], *, splits: Sequence[str] = ()) -> tuple[list[Row], list[str]]:
+    """One row for every run and split, one for every scored file, and notes about what has none.
 
     Args:
-        folders: run folders, or folders that hold some.
+        paths: run folders, folders that hold some, or files of ``slue-ner score --json``, whose
+            split is the name of the manifest they were scored against.
         splits: those to show, in this order; empty for all that a run has scored.
 
     Raises:
-        ValueError: naming a folder that is not a finished run, or a split that no run has.
+        ValueError: naming a path that is neither a finished run nor a scored file, or a split
+            that nothing was scored on.
     """
-    runs, notes = find_runs(folders)
-    by_run = [(name, _rows(folder, name)) for folder, name in runs.items()]
+    by_run, notes = [], []
+    for folders in _apart(paths):
+        if folders[0].is_file():
+            by_run.append((folders[0].stem, _scored(folders[0])))
+            continue
+        runs, more = find_runs(folders)
+        by_run += [(name, _rows(folder, name)) for folder, name in runs.items()]
+        notes += more
     _note(notes, "no scored split", [name for name, rows in by_run if not rows])
     known = dict.fromkeys(split for _, rows in by_run for split in rows)
     for split in splits:
@@ -38,6 +46,29 @@ def compare(folders: Sequence[Path], *, splits: Sequence[str] = ()) -> tuple[lis
         _note(notes, f"no split {split}", lacking)
     chosen = dict.fromkeys(splits) or known
     return [rows[split] for _, rows in by_run for split in chosen if split in rows], notes
+
+
+def _apart(paths: Sequence[Path]) -> list[list[Path]]:
+    """Folders that stand side by side together, since they are named together; files alone."""
+    groups: list[list[Path]] = []
+    for path in paths:
+        if path.is_file() or not groups or groups[-1][0].is_file():
+            groups.append([])
+        groups[-1].append(path)
+    return groups
+
+
+def _scored(file: Path) -> dict[str, Row]:
+    """The row of predictions that were scored on their own."""
+    scores = read_json(file)
+    try:
+        run = scores["scored"]
+        split = Path(run["references"]).stem
+        return {split: Row(run=file.stem, split=split, **_figures(scores), **_origin(run))}
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"{file} is not a file that `slue-ner score --json` of this version wrote: {error!r}"
+        ) from error
 
 
 def _note(notes: list[str], what: str, names: Sequence[str]) -> None:
@@ -81,16 +112,26 @@ def _row(
         trainable_share=adaptation["trainable_share"],
         seeds=(run["seed"],),
         updates=training["updates"],
-        scores={key: _figure(scores, path) for key, path in SCORES.items()},
         seconds=training["seconds"],
         peak_memory_bytes=training["peak_memory_bytes"],
         audio_seconds_per_second=training.get("audio_seconds_per_second"),
-        hardware=run["hardware"],
-        commit=run["commit"] or f"version {run['slue_ner']}",
-        date=run["date"],
-        command=run["command"],
         setting=json.dumps(setting, sort_keys=True, default=str),
+        **_figures(scores),
+        **_origin(run),
     )
+
+
+def _figures(scores: Mapping[str, Any]) -> dict[str, Any]:
+    return {"scores": {key: _figure(scores, path) for key, path in SCORES.items()}}
+
+
+def _origin(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "hardware": run["hardware"],
+        "commit": run["commit"] or f"version {run['slue_ner']}",
+        "date": run["date"],
+        "command": run["command"],
+    }
 
 
 def _encoder(options: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ Order = Literal["f1", "wer", "name"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One split of one run, or of the seeds of one config folded together.
+    """One split of one run, of the seeds of one config folded together, or one scored file.
 
     Where folded runs differ, texts are listed with ``;``, ``updates``, ``seconds`` and
     ``audio_seconds_per_second`` are means, and ``peak_memory_bytes`` is the highest.
@@ -44,26 +44,28 @@ class Row:
         audio_seconds_per_second: audio trained on in a second, of one process; ``None`` for text.
         commit: of the code, ``+`` when edited; the version where there was no checkout.
         setting: the config but for seed and names, as JSON; equal for the seeds of one config.
+
+    A scored file tells nothing about training: what is ``None`` by default, and no seed.
     """
 
     run: str
     split: str
-    strategy: str
-    encoder: str
-    data: str
-    num_trainable: int
-    trainable_share: float
-    seeds: tuple[int, ...]
-    updates: float
     scores: Mapping[str, Figure]
-    seconds: float
-    peak_memory_bytes: int
-    audio_seconds_per_second: float | None
     hardware: str
     commit: str
     date: str
     command: str
-    setting: str
+    strategy: str | None = None
+    encoder: str | None = None
+    data: str | None = None
+    num_trainable: int | None = None
+    trainable_share: float | None = None
+    seeds: tuple[int, ...] = ()
+    updates: float | None = None
+    seconds: float | None = None
+    peak_memory_bytes: int | None = None
+    audio_seconds_per_second: float | None = None
+    setting: str | None = None
 
 
 def ranked(rows: Sequence[Row], order: Order) -> list[Row]:

@@ -14,11 +14,13 @@ def fold_seeds(rows: Sequence[Row]) -> list[Row]:
     """One row for every config and split, where its first seed stood.
 
     Two runs have the same config when it agrees in everything but seed, name and run folder.
+    Scored files stay as they are.
     """
-    groups: dict[tuple[str, str], list[Row]] = {}
+    groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row.setting, row.split), []).append(row)
-    return [_folded(group) for group in groups.values()]
+        key = (row.run,) if row.setting is None else (row.setting, row.split)
+        groups.setdefault(key, []).append(row)
+    return [group[0] if group[0].setting is None else _folded(group) for group in groups.values()]
 
 
 def _folded(rows: Sequence[Row]) -> Row:
@@ -27,10 +29,10 @@ def _folded(rows: Sequence[Row]) -> Row:
         first,
         run=_listed(_without_seed(row.run) for row in rows),
         seeds=tuple(sorted(seed for row in rows for seed in row.seeds)),
-        updates=statistics.fmean(row.updates for row in rows),
+        updates=_mean([row.updates for row in rows]),
         scores={name: over_seeds([row.scores[name] for row in rows]) for name in first.scores},
-        seconds=statistics.fmean(row.seconds for row in rows),
-        peak_memory_bytes=max(row.peak_memory_bytes for row in rows),
+        seconds=_mean([row.seconds for row in rows]),
+        peak_memory_bytes=max(row.peak_memory_bytes or 0 for row in rows),
         audio_seconds_per_second=_mean([row.audio_seconds_per_second for row in rows]),
         hardware=_listed(row.hardware for row in rows),
         commit=_listed(row.commit for row in rows),

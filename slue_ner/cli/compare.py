@@ -1,4 +1,4 @@
-"""``slue-ner compare``: finished runs in one table."""
+"""``slue-ner compare``: finished runs and scored predictions in one table."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ _EXAMPLE = """example:
   slue-ner compare runs/strategies --split dev --seeds --sort f1
   slue-ner compare runs/strategies --columns run,f1,seconds --format csv > strategies.csv
   slue-ner compare runs/so762 --into recipes/so762/README.md --block results
+  slue-ner compare runs/e2e cascade.json gold_text.json   # written by `slue-ner score --json`
 """
 
 _WIDTH = 100
@@ -67,12 +68,16 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(
         prog="slue-ner compare",
-        description="Finished runs side by side: what was trained, what it scored, what it cost.",
+        description="Finished runs and scored predictions side by side: what was trained, what it "
+        "scored, what it cost.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "runs", type=Path, nargs="+", help="run folders, or folders that hold some (a sweep)"
+        "runs",
+        type=Path,
+        nargs="+",
+        help="run folders, folders that hold some (a sweep), or files of `slue-ner score --json`",
     )
     parser.add_argument(
         "--split",

@@ -22,6 +22,7 @@ def run(arguments: list[str]) -> int:
     from slue_ner.evaluation.score import score
     from slue_ner.evaluation.seen import training_phrases
     from slue_ner.evaluation.table import render
+    from slue_ner.pipelines.provenance import provenance
 
     seen = None if options.seen is None else training_phrases(read_manifest(options.seen))
     result = score(
@@ -34,12 +35,14 @@ def run(arguments: list[str]) -> int:
         else None,
         seen_phrases=seen,
     )
-    if options.json == "-":
-        json.dump(result.to_json(), sys.stdout, indent=2, ensure_ascii=False)
-        print()
-        return 0
     if options.json is not None:
-        write_json(Path(options.json), result.to_json())
+        files = {name: str(getattr(options, name)) for name in ("references", "predictions")}
+        values = {**result.to_json(), "scored": {**files, **provenance()}}
+        if options.json == "-":
+            json.dump(values, sys.stdout, indent=2, ensure_ascii=False)
+            print()
+            return 0
+        write_json(Path(options.json), values)
     render(result, stdout())
     return 0
 
@@ -54,7 +57,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--references", type=Path, required=True, help="manifest")
     parser.add_argument("--predictions", type=Path, required=True, help="predictions file")
-    parser.add_argument("--json", metavar="PATH", help="write the score object; - prints it alone")
+    parser.add_argument(
+        "--json",
+        metavar="PATH",
+        help="write the score object, for `slue-ner compare`; - prints it alone",
+    )
     parser.add_argument(
         "--labels",
         choices=("combined", "raw", "as-is"),

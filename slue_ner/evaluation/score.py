@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from slue_ner.core.records import SCHEMA
@@ -84,6 +84,9 @@ def score(
 ) -> Score:
     """Score predictions against a manifest.
 
+    Of a system that finds times alone (no prediction has words, text or a phrase, but some have
+    entities) only ``nel`` is scored; whether it is right in words cannot be told.
+
     Args:
         references: what was said; nothing in them is normalised.
         predictions: one for each reference, joined by id, in any order.
@@ -106,7 +109,7 @@ def score(
     if intervals is not None:
         made = make_intervals(statistics, clusters=clusters(references), options=intervals)
     speakers = {reference.speaker for reference in references}
-    return Score(
+    result = Score(
         labels=labels,
         num_utterances=len(references),
         num_missing=joined.num_missing,
@@ -123,6 +126,39 @@ def score(
         nel=statistics.nel,
         intervals=made,
         not_computed={**_absent(references, statistics), **made.not_computed},
+    )
+    return _times_alone(result) if _writes_no_words(predictions) else result
+
+
+def _writes_no_words(predictions: Sequence[Prediction]) -> bool:
+    if any(prediction.text or prediction.words is not None for prediction in predictions):
+        return False
+    entities = [entity for prediction in predictions for entity in prediction.entities]
+    return bool(entities) and all(entity.phrase is None for entity in entities)
+
+
+def _times_alone(score: Score) -> Score:
+    """The score without the figures that compare words."""
+    reason = (
+        "the predictions have times but no words; a frame head writes words when it is trained "
+        "with task.ctc_weight above 0"
+    )
+    absent = [*score.error_rates, *score.entities, *score.counts]
+    kept = {
+        path: bounds
+        for path, bounds in score.intervals.bounds.items()
+        if path.split(".")[0] not in absent
+    }
+    return replace(
+        score,
+        error_rates={},
+        entities={},
+        counts={},
+        intervals=replace(score.intervals, bounds=kept),
+        not_computed={
+            **score.not_computed,
+            **dict.fromkeys(absent, reason),
+        },
     )
 
 

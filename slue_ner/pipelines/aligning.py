@@ -213,7 +213,8 @@ def _retimed(prediction: Prediction, words: tuple[Word, ...] | None) -> Predicti
                 entity = replace(entity, words=(index[entity.words[0]], index[entity.words[1]]))
             entity = _timed(entity, words)
         entities.append(entity)
-    return replace(prediction, words=words, entities=tuple(entities))
+    # the tokens go, since their frames tell other times
+    return replace(prediction, words=words, tokens=None, entities=tuple(entities))
 
 
 def _spoken(prediction: Prediction) -> list[str]:

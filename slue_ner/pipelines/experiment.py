@@ -19,7 +19,7 @@ from slue_ner.evaluation.seen import training_phrases
 from slue_ner.models.saving import save_encoder
 from slue_ner.pipelines.cascade import gold_text
 from slue_ner.pipelines.end_to_end import predict
-from slue_ner.pipelines.frames import load_frame_run, predict_frames, tune_run, without_text
+from slue_ner.pipelines.frames import load_frame_run, predict_frames, tune_run
 from slue_ner.pipelines.provenance import provenance
 from slue_ner.pipelines.run_files import METRICS_FILE
 from slue_ner.pipelines.run_folder import (
@@ -100,15 +100,12 @@ def _evaluate(config: TrainConfig | TextConfig, run_dir: Path, split: str) -> di
     references = read_manifest(Path(config.data.root) / f"{split}.jsonl")
     predictions = _predict(config, run_dir, references)
     write_predictions(run_dir / PREDICTIONS / f"{split}.jsonl", predictions)
-    scores = score(
+    return score(
         references,
         predictions,
         intervals=BootstrapOptions(),
         seen_phrases=training_phrases(read_training(config.data)),
     ).to_json()
-    if isinstance(config.task, FrameOptions) and not config.task.ctc_weight:
-        return without_text(scores)
-    return scores
 
 
 def _predict(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -153,21 +152,6 @@ def tune_run(
         f"frame decoding: {listed}; frame F1 {100 * tuned.frame_f1:.1f} on {split}", highlight=False
     )
     return _keep(run_dir, tuned.decoding, tuned_on=split, frame_f1=tuned.frame_f1)
-
-
-def without_text(scores: dict[str, Any]) -> dict[str, Any]:
-    """A score object without the figures that need words, for models that write none."""
-    absent = [name for name in scores if name.startswith(("wer", "cer", "ner"))]
-    kept = {name: value for name, value in scores.items() if name not in absent}
-    if "intervals" in kept:
-        kept["intervals"] = {
-            path: bounds
-            for path, bounds in kept["intervals"].items()
-            if path.split(".")[0] not in absent
-        }
-    reason = "a frame head alone writes no text; train it with task.ctc_weight above 0"
-    kept["not_computed"] = {**scores["not_computed"], **dict.fromkeys(absent, reason)}
-    return kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,15 +12,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import slue_ner
 
 _PACKAGES = ("torch", "transformers", "pytorch-lightning", "peft", "numpy", "hydra-core")
 
 
 def provenance() -> dict[str, Any]:
-    """What to write beside a result; paths occur in it only as the command line has them."""
+    """What to write beside a result; paths occur in it only as the command line has them.
+
+    Where torch was not imported, no GPU can have been at work, and none is named.
+    """
     return {
         "command": f"{Path(sys.argv[0]).name} {shlex.join(sys.argv[1:])}",
         "date": datetime.date.today().isoformat(),
@@ -49,6 +50,7 @@ def _commit() -> str | None:
 
 
 def _hardware() -> str:
-    if torch.cuda.is_available():
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     return f"{platform.machine()} CPU, {os.cpu_count()} cores"

@@ -44,7 +44,7 @@ def test_markdown_shows_percent_with_one_decimal_and_intervals_in_brackets(rows)
 def test_columns_without_a_figure_in_any_row_can_be_left_out(rows):
     left = [column.title for column in filled(choose(list(COLUMNS)), rows)]
     assert "F1 seen" not in left
-    assert len(left) == len(COLUMNS) - 6
+    assert len(left) == len(COLUMNS) - 7
 
 
 def test_a_bar_in_a_command_does_not_end_its_cell(tmp_path):

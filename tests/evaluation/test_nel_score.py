@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nel_records import prediction, predictions, reference, references, words
 from rich.console import Console
 
-from slue_ner.core.types import EntitySpan
+from slue_ner.core.types import EntitySpan, Prediction
 from slue_ner.evaluation.bootstrap import BootstrapOptions
 from slue_ner.evaluation.nel_official import frame_counts_official
 from slue_ner.evaluation.score import score
@@ -110,3 +110,33 @@ def test_figures_for_each_label_have_the_gold_frames_of_all(corpus):
     if found is not None:
         by_label = found.frame_per_label.values()
         assert sum(counts.gold for counts in by_label) == found.frame_corrected.gold
+
+
+def test_of_times_without_words_only_times_are_scored():
+    gold = [reference(TIMED, (0, 1), (2, 3), id=id, speaker=id) for id in "ab"]
+    silent = [
+        Prediction(id=id, text="", entities=(EntitySpan("ORG", None, start=0.0, end=1.0),))
+        for id in "ab"
+    ]
+    found = score(gold, silent, intervals=BootstrapOptions(resamples=50))
+    assert found.nel is not None
+    assert found.nel.headline["nel.frame_official"].f1 == pytest.approx(2 / 3)
+    values = found.to_json()
+    assert not {"wer", "cer", "ner", "ner_label", "ner_position"} & values.keys()
+    assert {path.split(".")[0] for path in values["intervals"]} == {"nel"}
+    assert values["not_computed"]["wer"].startswith("the predictions have times but no words;")
+    out = io.StringIO()
+    render(found, Console(file=out, width=120))
+    assert "nel frame f1, official" in out.getvalue() and "\n wer " not in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"text": "eu"}, {"words": ()}, {"entities": (EntitySpan("ORG", "eu"),)}, {"entities": ()}],
+    ids=["text", "words that are none", "phrase", "nothing at all"],
+)
+def test_a_system_that_writes_or_finds_nothing_is_scored_in_words(changed):
+    gold = [reference(TIMED, (0, 1), id="a", speaker="a")]
+    timed = EntitySpan("ORG", None, start=0.0, end=1.0)
+    prediction = replace(Prediction(id="a", text="", entities=(timed,)), **changed)
+    assert "wer" in score(gold, [prediction]).error_rates

@@ -9,9 +9,10 @@ import torch
 
 from slue_ner.core.records import read_manifest
 from slue_ner.core.time import FrameGrid
-from slue_ner.core.types import EntitySpan, Prediction, Utterance, Word
+from slue_ner.core.types import EntitySpan, Prediction, TokenSpan, Utterance, Word
 from slue_ner.core.validation import check_prediction, check_utterance
 from slue_ner.decoding.emissions import EmissionsWriter, read_emissions
+from slue_ner.decoding.localize import LocalizerOptions, localize
 from slue_ner.models.building import build_encoder
 from slue_ner.models.ctc_model import CTCModel
 from slue_ner.models.heads import CTCHead
@@ -158,6 +159,24 @@ def test_predicted_words_and_entities_get_the_times_of_an_alignment():
     assert first == EntitySpan("ORG", "rome ana", words=(1, 3), start=0.12, end=0.34, score=0.5)
     assert second == prediction.entities[1]
     assert (aligned.text, aligned.num_repairs) == ("in rome ana", 2)
+
+
+def test_localizing_an_aligned_prediction_moves_its_new_times():
+    entity = EntitySpan("ORG", "rome", words=(1, 2), start=0.04, end=0.12)
+    tokens = tuple(TokenSpan(s, i, i + 1, 1.0) for i, s in enumerate("in|rome"))
+    decoded = Prediction(
+        id="a",
+        text="in rome",
+        frame_seconds=0.02,
+        num_frames=len(SPOKEN),
+        words=(Word("in", 0, 0.04), Word("rome", 0.06, 0.14)),
+        entities=(entity,),
+        tokens=tokens,
+    )
+    (aligned,), _ = align_predictions([decoded], [("a", emissions_of(SPOKEN))], ALIGNER)
+    moved = localize(aligned, LocalizerOptions(offset=0.05), labels=None)
+    assert aligned.entities[0].start == pytest.approx(0.12)
+    assert moved.entities[0].start == pytest.approx(0.17)
 
 
 def test_a_prediction_that_cannot_be_aligned_keeps_its_entities_without_times():

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# What finds entities, and what says when, side by side: end to end, cascade, the cascade on gold
+# text (with gold word times where there are any), and frame heads; times from CTC, from forced
+# alignment, from frames. The table goes to OUT/table.md.
+#
+#   recipes/systems.sh RUNS TUNE TEST OUT
+#
+# RUNS holds finished runs: e2e (ctc_tagged), asr (ctc_plain), text_ner, frames. TUNE and TEST are
+# manifests; where only TEST has word times, name it twice: each half of its speakers is localized
+# by the rule tuned on the other half.
+set -euo pipefail
+runs=$1 tune=$2 test=$3 out=$4
+mkdir -p "$out"
+
+score() { # score NAME: the predictions OUT/NAME.jsonl
+  slue-ner score --references "$test" --predictions "$out/$1.jsonl" --json "$out/$1.json" > "$out/$1.txt"
+}
+predict() { # predict NAME RUN [--text-ner RUN]
+  local name=$1 split
+  shift
+  for split in "${splits[@]}"; do
+    slue-ner predict "$@" --manifest "${!split}" --output "$out/$name.$split.jsonl"
+  done
+}
+align() { # align FROM NAME RUN: the words and entities of FROM, times from forced alignment
+  local split
+  for split in "${splits[@]}"; do
+    slue-ner align "$3" "${!split}" "$out/$2.$split.jsonl" --predictions "$out/$1.$split.jsonl"
+  done
+}
+localize() { # localize NAME: times by the rule that is best on TUNE, scored on TEST
+  if [ "$tune" = "$test" ]; then
+    slue-ner tune localizer --references "$test" --predictions "$out/$1.test.jsonl" \
+      --halves "$out/$1.jsonl"
+  else
+    slue-ner tune localizer --references "$tune" --predictions "$out/$1.tune.jsonl" \
+      --output "$out/$1.yaml"
+    slue-ner localize "$out/$1.test.jsonl" --with "$out/$1.yaml" --output "$out/$1.jsonl"
+  fi
+  score "$1"
+}
+
+if [ "$tune" = "$test" ]; then splits=(test); else splits=(tune test); fi
+predict e2e "$runs/e2e"
+align e2e e2e_aligned "$runs/e2e"
+predict cascade "$runs/asr" --text-ner "$runs/text_ner"
+align cascade cascade_aligned "$runs/asr"
+for name in e2e e2e_aligned cascade cascade_aligned; do localize "$name"; done
+slue-ner predict "$runs/text_ner" --manifest "$test" --output "$out/gold_text.jsonl"
+score gold_text
+slue-ner predict "$runs/frames" --manifest "$test" --output "$out/frames.jsonl"
+score frames
+scored=()
+for name in e2e e2e_aligned cascade cascade_aligned gold_text frames; do scored+=("$out/$name.json"); done
+columns=run,f1,label_f1,wer,nel_frame_f1,nel_frame_corrected_f1,nel_word_f1,nel_word_corrected_f1,hardware,commit
+slue-ner compare "${scored[@]}" --columns "$columns" --format markdown > "$out/table.md"
+slue-ner compare "${scored[@]}" --columns "${columns%,hardware,commit}"
