@@ -34,7 +34,7 @@ slue-ner export runs/pretrain_small checkpoints/small-sfm --half
 
 # a new head would spoil what the encoder knows, so it has 60 updates to itself
 full=(adaptation=full adaptation.freeze_updates=60) frozen=(adaptation=frozen_weighted_sum)
-short=data.hours=0.1667
+short=(data.hours=0.1667 trainer.max_updates=600)
 prove() { # prove NAME [overrides]: from the shipped encoder and from random weights, one core each
   local name=$1
   shift
@@ -45,19 +45,19 @@ prove() { # prove NAME [overrides]: from the shipped encoder and from random wei
 }
 if [ -n "${SO762:-}" ]; then
   prove so762/full "${full[@]}"
-  prove so762/full_short "${full[@]}" "$short"
   prove so762/frozen "${frozen[@]}"
-  prove so762/frozen_short "${frozen[@]}" "$short"
-  for seed in 1 2; do prove so762_seeds/full_$seed "${full[@]}" seed=$seed; done
+  prove so762/full_short "${full[@]}" "${short[@]}"
+  prove so762/frozen_short "${frozen[@]}" "${short[@]}"
+  for seed in 1 2; do prove "so762_seeds/full_short_$seed" "${full[@]}" "${short[@]}" "seed=$seed"; done
 fi
-synthetic=(data=synthetic data.root=data/quickstart 'data.evaluate=[test]' optim.lr=3.0e-3 trainer.max_updates=400)
-prove synthetic/full "${synthetic[@]}" "${full[@]}"
-prove synthetic/full_short "${synthetic[@]}" "${full[@]}" "$short"
-prove synthetic/frozen "${synthetic[@]}" "${frozen[@]}"
-prove synthetic/frozen_short "${synthetic[@]}" "${frozen[@]}" "$short"
+synthetic=(data=synthetic data.root=data/quickstart 'data.evaluate=[test]' optim.lr=3.0e-3)
+prove synthetic/full "${full[@]}" "${synthetic[@]}" trainer.max_updates=400
+prove synthetic/frozen "${frozen[@]}" "${synthetic[@]}" trainer.max_updates=400
+prove synthetic/full_short "${full[@]}" "${short[@]}" "${synthetic[@]}" trainer.max_updates=400
+prove synthetic/frozen_short "${frozen[@]}" "${short[@]}" "${synthetic[@]}" trainer.max_updates=400
 
-columns=encoder,strategy,data,trainable,seed,updates,f1,label_f1,wer,seconds,hardware,commit,command
+columns=encoder,strategy,data,trainable,seed,updates,f1,label_f1,wer,cer,seconds,hardware,commit,command
 compare() { slue-ner compare "$@" --columns "$columns" --into recipes/small_sfm/README.md; }
 compare runs/small_sfm/synthetic --block synthetic
 [ -z "${SO762:-}" ] || compare runs/small_sfm/so762 --block so762
-[ -z "${SO762:-}" ] || compare runs/small_sfm/so762/full_small_sfm* runs/small_sfm/so762_seeds --seeds --block seeds
+[ -z "${SO762:-}" ] || compare runs/small_sfm/so762/full_short* runs/small_sfm/so762_seeds --seeds --block seeds
