@@ -50,11 +50,11 @@ if [ -n "${SO762:-}" ]; then
   prove so762/frozen_short "${frozen[@]}" "${short[@]}"
   for seed in 1 2; do prove "so762_seeds/full_short_$seed" "${full[@]}" "${short[@]}" "seed=$seed"; done
 fi
-synthetic=(data=synthetic data.root=data/quickstart 'data.evaluate=[test]' optim.lr=3.0e-3)
-prove synthetic/full "${full[@]}" "${synthetic[@]}" trainer.max_updates=400
-prove synthetic/frozen "${frozen[@]}" "${synthetic[@]}" trainer.max_updates=400
-prove synthetic/full_short "${full[@]}" "${short[@]}" "${synthetic[@]}" trainer.max_updates=400
-prove synthetic/frozen_short "${frozen[@]}" "${short[@]}" "${synthetic[@]}" trainer.max_updates=400
+synthetic=(data=synthetic data.root=data/quickstart 'data.evaluate=[test]' optim.lr=3.0e-3 trainer.max_updates=400)
+prove synthetic/full "${full[@]}" "${synthetic[@]}"
+prove synthetic/frozen "${frozen[@]}" "${synthetic[@]}"
+prove synthetic/full_short "${full[@]}" data.hours=0.1667 "${synthetic[@]}"
+prove synthetic/frozen_short "${frozen[@]}" data.hours=0.1667 "${synthetic[@]}"
 
 columns=encoder,strategy,data,trainable,seed,updates,f1,label_f1,wer,cer,seconds,hardware,commit,command
 compare() { slue-ner compare "$@" --columns "$columns" --into recipes/small_sfm/README.md; }
