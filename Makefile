@@ -1,5 +1,5 @@
 # make quickstart   set up, make a spoken corpus, train, predict, score, show
-# make tour         compare five ways to adapt the shipped encoder, half an hour on two cores
+# make tour         compare ways to adapt the shipped encoder, and end to end with a cascade
 # make test         set up and run all checks and tests
 
 PYTHON ?= python3
@@ -23,6 +23,7 @@ quickstart: $(READY)
 
 tour: $(READY)
 	@$(BIN)/slue-ner tour
+	@E2E=full PATH="$(CURDIR)/$(BIN):$$PATH" recipes/systems.sh runs/tour data/quickstart/tune.jsonl data/quickstart/test.jsonl
 
 test: check
 	$(BIN)/pytest -n 2
@@ -41,6 +42,8 @@ benchmarks: $(READY)
 	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/loading.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/features.py
+	$(BIN)/python benchmarks/alignment.py
 
 clean:
 	rm -rf data runs

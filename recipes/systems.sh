@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # What finds entities, and what says when, side by side: end to end, cascade, the cascade on gold
 # text (with gold word times where there are any), and frame heads; times from CTC, from forced
-# alignment, from frames. The table goes to OUT/table.md.
+# alignment, from frames. Predictions and scores go to RUNS/systems, the table to the block
+# `systems` of PAGE, if one is given, else to the terminal.
 #
-#   recipes/systems.sh RUNS TUNE TEST OUT
+#   recipes/systems.sh RUNS TUNE TEST [PAGE]
 #
-# RUNS holds finished runs: e2e (ctc_tagged), asr (ctc_plain), text_ner, frames. TUNE and TEST are
-# manifests; where only TEST has word times, name it twice: each half of its speakers is localized
-# by the rule tuned on the other half.
+# RUNS holds finished runs: e2e (ctc_tagged; E2E may name another), asr (ctc_plain), text_ner and
+# frames. TUNE and TEST are manifests; where only TEST has word times, name it twice: each half of
+# its speakers is localized by the rule tuned on the other half.
 set -euo pipefail
-runs=$1 tune=$2 test=$3 out=$4
+runs=$1 tune=$2 test=$3 page=${4:-} out=$1/systems
 mkdir -p "$out"
 
 score() { # score NAME: the predictions OUT/NAME.jsonl
@@ -41,8 +42,9 @@ localize() { # localize NAME: times by the rule that is best on TUNE, scored on 
 }
 
 if [ "$tune" = "$test" ]; then splits=(test); else splits=(tune test); fi
-predict e2e "$runs/e2e"
-align e2e e2e_aligned "$runs/e2e"
+e2e=$runs/${E2E:-e2e}
+predict e2e "$e2e"
+align e2e e2e_aligned "$e2e"
 predict cascade "$runs/asr" --text-ner "$runs/text_ner"
 align cascade cascade_aligned "$runs/asr"
 for name in e2e e2e_aligned cascade cascade_aligned; do localize "$name"; done
@@ -52,6 +54,9 @@ slue-ner predict "$runs/frames" --manifest "$test" --output "$out/frames.jsonl"
 score frames
 scored=()
 for name in e2e e2e_aligned cascade cascade_aligned gold_text frames; do scored+=("$out/$name.json"); done
-columns=run,f1,label_f1,wer,nel_frame_f1,nel_frame_corrected_f1,nel_word_f1,nel_word_corrected_f1,hardware,commit
-slue-ner compare "${scored[@]}" --columns "$columns" --format markdown > "$out/table.md"
-slue-ner compare "${scored[@]}" --columns "${columns%,hardware,commit}"
+columns=run,f1,label_f1,wer,nel_frame_f1,nel_frame_corrected_f1,nel_word_f1,nel_word_corrected_f1
+if [ -n "$page" ]; then
+  slue-ner compare "${scored[@]}" --columns "$columns,hardware,commit" --into "$page" --block systems
+else
+  slue-ner compare "${scored[@]}" --columns "$columns"
+fi

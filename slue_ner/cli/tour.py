@@ -1,4 +1,4 @@
-"""``slue-ner tour``: every adaptation strategy on one corpus, ending with a table of them."""
+"""``slue-ner tour``: strategies, a cascade and frame heads on one corpus, ending with a table."""
 
 from __future__ import annotations
 
@@ -17,17 +17,29 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs/tour")
 
+_MINUTES = 35
+_QUICK = ("frozen_weighted_sum", "frozen_layer", "text_ner")
+
 _HEAD_ALONE = 20
 """Updates in which only the new head learns; without them it spoils what the encoder knows."""
 
+_FULL = ("experiment=tour", f"adaptation.freeze_updates={_HEAD_ALONE}")
+
 STRATEGIES = {
-    "full": ("adaptation=full", f"adaptation.freeze_updates={_HEAD_ALONE}"),
-    "reinit": ("adaptation=reinit", f"adaptation.freeze_updates={_HEAD_ALONE}"),
-    "lora": ("adaptation=lora",),
-    "frozen_weighted_sum": ("adaptation=frozen_weighted_sum",),
-    "frozen_layer": ("adaptation=frozen_layer", "adaptation.layer=6"),
+    "full": (*_FULL, "adaptation=full"),
+    "reinit": (*_FULL, "adaptation=reinit"),
+    "lora": ("experiment=tour", "adaptation=lora"),
+    "frozen_weighted_sum": ("experiment=tour", "adaptation=frozen_weighted_sum"),
+    "frozen_layer": ("experiment=tour", "adaptation=frozen_layer", "adaptation.layer=6"),
 }
-"""Run name to what sets it apart; the slow ones first, so that no core waits at the end."""
+"""Run name to what sets it apart."""
+
+PARTS = {
+    "asr": (*_FULL, "task=ctc_plain"),
+    "frames": (*_FULL, "task=frames_joint"),
+    "text_ner": ("experiment=text_ner_small", "data.root=data/quickstart"),
+}
+"""What else ``recipes/systems.sh`` puts beside full fine-tuning: a cascade and frame heads."""
 
 
 def run(arguments: list[str]) -> int:
@@ -35,8 +47,9 @@ def run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="slue-ner tour",
         description="Adapt the shipped encoder with every strategy on the quickstart's corpus and "
-        f"compare them; about half an hour on two cores. Writes data/quickstart and {RUNS}; "
-        "started again, it goes on where it stopped.",
+        "compare them; train a cascade and frame heads too, for recipes/systems.sh. About "
+        f"{_MINUTES} minutes on two cores. Writes data/quickstart and {RUNS}; started again, it "
+        "goes on where it stopped.",
         epilog="example:\n  slue-ner tour",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -48,18 +61,21 @@ def run(arguments: list[str]) -> int:
     started = time.perf_counter()
     make_corpus(console)
     console.print(
-        f"training {len(STRATEGIES)} strategies, one core each; logs in {RUNS}/NAME.txt",
+        f"training {len(STRATEGIES)} strategies, a cascade and frame heads, one core each; logs in "
+        f"{RUNS}/NAME.txt",
         highlight=False,
     )
     RUNS.mkdir(parents=True, exist_ok=True)
+    # the slow ones first, so that no core waits at the end
+    trainings = sorted({**STRATEGIES, **PARTS}.items(), key=lambda item: item[0] in _QUICK)
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        statuses = list(pool.map(lambda name: _train(name, console), STRATEGIES))
+        statuses = list(pool.map(lambda item: _train(*item, console), trainings))
     if any(statuses):
         return 1
     from slue_ner.cli.compare import run as compare
 
     minutes = (time.perf_counter() - started) / 60
-    console.print(f"all strategies in {minutes:.0f} min; test, unseen voices and sentences:")
+    console.print(f"all trained in {minutes:.0f} min; strategies on unseen voices and sentences:")
     return compare(
         [
             *(str(RUNS / name) for name in STRATEGIES),
@@ -69,14 +85,14 @@ def run(arguments: list[str]) -> int:
     )
 
 
-def _train(name: str, console: Console) -> int:
+def _train(name: str, overrides: tuple[str, ...], console: Console) -> int:
     """One run in a process of its own; what it prints goes to a file."""
     command = shutil.which("slue-ner", path=str(Path(sys.executable).parent)) or "slue-ner"
     log = RUNS / f"{name}.txt"
     started = time.perf_counter()
     with log.open("a", encoding="utf-8") as file:
         status = subprocess.run(
-            [command, "train", "experiment=tour", f"name=tour/{name}", *STRATEGIES[name]],
+            [command, "train", f"name=tour/{name}", *overrides],
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=file,
             stderr=subprocess.STDOUT,

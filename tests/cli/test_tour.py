@@ -15,6 +15,7 @@ from slue_ner.cli.main import main
 from slue_ner.tasks.config import train_config
 
 NAMES = ["full", "reinit", "lora", "frozen_weighted_sum", "frozen_layer"]
+PARTS = ["asr", "frames", "text_ner"]
 
 
 @dataclass
@@ -70,16 +71,16 @@ def said(out: str, name: str) -> str:
     return line.split(" s:", 1)[1].strip()
 
 
-def test_five_strategies_are_trained_and_compared(
+def test_five_strategies_and_the_parts_of_other_systems_are_trained_and_the_five_compared(
     slue_ner: Any, trainings: Trainings, finished: Path
 ) -> None:
     trainings.run = finished
     ended = slue_ner("tour")
     assert (ended.status, ended.err) == (0, "")
-    assert ended.out.startswith("the corpus\ntraining 5 strategies, one core each; logs in runs/to")
-    for name in NAMES:
+    assert ended.out.startswith("the corpus\ntraining 5 strategies, a cascade and frame heads, ")
+    for name in [*NAMES, *PARTS]:
         assert said(ended.out, name) == f"dev: F1 of {name}"
-    table = ended.out.split("test, unseen voices and sentences:\n")[1].splitlines()
+    table = ended.out.split("strategies on unseen voices and sentences:\n")[1].splitlines()
     assert table[0].startswith("| run | trainable | F1 ")
     assert sorted(row.split(" | ")[0] for row in table[2:]) == sorted(f"| {n}" for n in NAMES)
 
@@ -91,13 +92,20 @@ def test_every_strategy_is_one_training_on_one_core(
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.setenv("KEPT", "yes")
     assert slue_ner("tour").status == 0
-    assert sorted(trainings.commands) == sorted(NAMES)
+    assert sorted(trainings.commands) == sorted([*NAMES, *PARTS])
     for name, (program, *arguments) in trainings.commands.items():
         assert Path(program).name == "slue-ner"
         head_alone = ["adaptation.freeze_updates=20"]
-        more = {"frozen_layer": ["adaptation.layer=6"], "full": head_alone, "reinit": head_alone}
-        experiment = ["train", "experiment=tour", f"name=tour/{name}"]
-        assert arguments == [*experiment, f"adaptation={name}", *more.get(name, [])]
+        first = {"text_ner": ["experiment=text_ner_small"]}.get(name, ["experiment=tour"])
+        middle = head_alone if name in ("full", "reinit", "asr", "frames") else []
+        last = {
+            **{name: [f"adaptation={name}"] for name in NAMES},
+            "frozen_layer": ["adaptation=frozen_layer", "adaptation.layer=6"],
+            "asr": ["task=ctc_plain"],
+            "frames": ["task=frames_joint"],
+            "text_ner": ["data.root=data/quickstart"],
+        }[name]
+        assert arguments == ["train", f"name=tour/{name}", *first, *middle, *last]
         assert trainings.environments[name]["OMP_NUM_THREADS"] == "1"
         assert trainings.environments[name]["KEPT"] == "yes"
 
@@ -129,7 +137,7 @@ def test_a_failed_run_is_reported_with_the_end_of_its_log(
     assert Path("runs/tour/lora.txt").read_text() == (
         "adaptation lora\nslue-ner train: the loss of u1 is not finite at update 3\n"
     )
-    assert sorted(trainings.commands) == sorted(NAMES)  # the others are not held up
+    assert sorted(trainings.commands) == sorted([*NAMES, *PARTS])  # the others are not held up
     assert said(ended.out, "full") == "dev: F1 of full"
     assert "|" not in ended.out  # no table of some of them
 
@@ -142,6 +150,18 @@ def test_a_killed_run_that_said_nothing_fails_the_tour(
     ended = slue_ner("tour")
     assert ended.status == 1
     assert said(ended.out, "full") == ""
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_the_parts_are_runs_of_their_tasks_on_the_same_corpus(
+    slue_ner: Any, trainings: Trainings, finished: Path, name: str
+) -> None:
+    trainings.run = finished
+    assert slue_ner("tour").status == 0
+    values = compose_config(trainings.commands[name][2:])
+    kinds = {"asr": "ctc", "frames": "frames", "text_ner": "text_ner"}
+    assert values["task"]["kind"] == kinds[name]
+    assert (values["run_dir"], values["data"]["root"]) == (f"runs/tour/{name}", "data/quickstart")
 
 
 def test_the_tour_goes_on_where_it_stopped(

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# SLUE-VoxPopuli's own sentences and entities, spoken by the synthesiser: end to end against cascade
+# on dev. SLUE_TEXT is the folder with the official fine-tune and dev TSV files. Trains on a fixed
+# subset of three hours, on two cores in about an hour; arguments change every training, such as
+# data.hours=null trainer.max_updates=10000 trainer.accelerator=gpu for all twelve hours.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+text=${SLUE_TEXT:?set SLUE_TEXT to the folder that holds slue-voxpopuli_fine-tune.tsv}
+data=data/slue_spoken runs=runs/slue_text_spoken
+slue-ner prepare synthetic $data --text "$text"/slue-voxpopuli_{fine-tune,dev}.tsv --voices 600
+more=("$@")
+train() { slue-ner train experiment=slue_text_spoken "name=slue_text_spoken/$1" "${@:2}" "${more[@]}"; }
+
+train e2e &
+train asr task=ctc_plain
+wait
+train frames task=frames_joint &
+slue-ner train experiment=text_ner_small data.root=$data data.hours=3.0 name=slue_text_spoken/text_ner
+wait
+recipes/systems.sh $runs $data/tune.jsonl $data/dev.jsonl recipes/slue_text_spoken/README.md
