@@ -69,7 +69,7 @@ def run(arguments: list[str]) -> int:
     # the slow ones first, so that no core waits at the end
     trainings = sorted({**STRATEGIES, **PARTS}.items(), key=lambda item: item[0] in _QUICK)
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        statuses = list(pool.map(lambda item: _train(*item, console), trainings))
+        statuses = list(pool.map(lambda item: _train(item[0], item[1], console), trainings))
     if any(statuses):
         return 1
     from slue_ner.cli.compare import run as compare
