@@ -10,7 +10,7 @@ _EXAMPLE = """example:
   slue-ner compare runs/quickstart runs/lora
   slue-ner compare runs/strategies --split dev --seeds --sort f1
   slue-ner compare runs/strategies --columns run,f1,seconds --format csv > strategies.csv
-  slue-ner compare runs/so762 --into recipes/so762/README.md --block results
+  slue-ner compare runs/so762 --into page.md --block results
   slue-ner compare runs/e2e cascade.json gold_text.json   # written by `slue-ner score --json`
 """
 
