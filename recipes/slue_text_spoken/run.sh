@@ -17,4 +17,7 @@ wait
 train frames task=frames_joint &
 slue-ner train experiment=text_ner_small data.root=$data data.hours=3.0 name=slue_text_spoken/text_ner
 wait
+# by how much this encoder is late, on the tune set of the quickstart's corpus
+slue-ner align $runs/asr $data/dev.jsonl $runs/aligned/dev.jsonl --offset -0.18
+slue-ner align --compare $data/dev.jsonl $runs/aligned/dev.jsonl --into recipes/slue_text_spoken/README.md
 recipes/systems.sh $runs $data/tune.jsonl $data/dev.jsonl recipes/slue_text_spoken/README.md

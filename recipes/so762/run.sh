@@ -20,7 +20,7 @@ for split in fine-tune tune; do
 done
 slue-ner prepare word-times $data/dev.jsonl $timed --from "$source/word_times_dev.jsonl"
 slue-ner align runs/so762/asr $data/dev.jsonl $timed/aligned/dev.jsonl --offset -0.18
-slue-ner align --compare $timed/dev.jsonl $timed/aligned/dev.jsonl
+slue-ner align --compare $timed/dev.jsonl $timed/aligned/dev.jsonl --into recipes/so762/README.md
 train so762/frames task=frames_joint data.root=$timed &
 slue-ner train experiment=text_ner_small data.root=$data name=so762/text_ner
 wait

@@ -24,7 +24,7 @@ def run(arguments: list[str]) -> int:
     """Align a manifest or predictions, or compare two alignments."""
     options = _parser().parse_args(arguments)
     if options.compare is not None:
-        return _compare(*options.compare)
+        return _compare(*options.compare, page=options.into)
     if options.output is None:
         raise ValueError("give RUN MANIFEST OUT, or --compare REFERENCE FOUND; see --help")
     for path in (options.manifest, options.predictions):
@@ -104,10 +104,14 @@ def _load(options: argparse.Namespace, utterances: list[Utterance]) -> tuple[Ali
     return aligner, stored(emissions, [utterance.id for utterance in utterances])
 
 
-def _compare(reference: Path, found: Path) -> int:
+def _compare(reference: Path, found: Path, *, page: Path | None) -> int:
+    from slue_ner.analysis.tables import write_into
     from slue_ner.evaluation.alignment import boundary_errors
 
-    print(boundary_errors(_records(found), _records(reference)))
+    errors = boundary_errors(_records(found), _records(reference))
+    print(errors)
+    if page is not None:
+        write_into(page, "alignment", f"{errors}: `slue-ner align --compare {reference} {found}`")
     return 0
 
 
@@ -185,6 +189,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar=("REFERENCE", "FOUND"),
         help="print how far the word times of FOUND are from those of REFERENCE, nothing else; "
         "manifests or predictions",
+    )
+    add(
+        "--into",
+        type=Path,
+        metavar="PAGE",
+        help="write that line into the block `alignment` of a page, too",
     )
     add("--weights", choices=("best", "last"), default="best")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")

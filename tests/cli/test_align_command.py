@@ -177,3 +177,14 @@ def test_records_and_help_do_not_load_the_compiler():
     done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "slue-ner align" in done.stdout
+
+
+def test_a_comparison_is_written_into_a_page_with_its_command(slue_ner, tiny_corpus, tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text("before\n<!-- alignment -->\nold\n<!-- /alignment -->\nafter\n")
+    paths = [str(tiny_corpus / "dev.jsonl")] * 2
+    ended = slue_ner("align", "--compare", *paths, "--into", str(page))
+    assert ended.status == 0
+    before, _, line, *rest = page.read_text().splitlines()
+    assert (before, rest) == ("before", ["<!-- /alignment -->", "after"])
+    assert line == f"{ended.out.strip()}: `slue-ner align --compare {paths[0]} {paths[1]}`"
