@@ -180,11 +180,14 @@ def test_records_and_help_do_not_load_the_compiler():
 
 
 def test_a_comparison_is_written_into_a_page_with_its_command(slue_ner, tiny_corpus, tmp_path):
+    first = read_manifest(tiny_corpus / "dev.jsonl")[0]
+    words = tuple(Word(word, 0.1 * i, 0.1 * i + 0.1) for i, word in enumerate(first.text.split()))
+    timed = str(tmp_path / "timed.jsonl")
+    write_manifest(Path(timed), [replace(first, words=words, entities=())])
     page = tmp_path / "README.md"
     page.write_text("before\n<!-- alignment -->\nold\n<!-- /alignment -->\nafter\n")
-    paths = [str(tiny_corpus / "dev.jsonl")] * 2
-    ended = slue_ner("align", "--compare", *paths, "--into", str(page))
+    ended = slue_ner("align", "--compare", timed, timed, "--into", str(page))
     assert ended.status == 0
     before, _, line, *rest = page.read_text().splitlines()
     assert (before, rest) == ("before", ["<!-- /alignment -->", "after"])
-    assert line == f"{ended.out.strip()}: `slue-ner align --compare {paths[0]} {paths[1]}`"
+    assert line == f"{ended.out.strip()}: `slue-ner align --compare {timed} {timed}`"
