@@ -44,6 +44,7 @@ benchmarks: $(READY)
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/features.py
 	$(BIN)/python benchmarks/alignment.py
+	$(BIN)/python benchmarks/localization.py
 
 clean:
 	rm -rf data runs
