@@ -124,6 +124,8 @@ def write_states(
 ) -> None:
     """Write the states of utterances into ``folder``, which appears whole or not at all.
 
+    What a killed process left unfinished is removed, so only one may write a folder at a time.
+
     Args:
         folder: must not exist; its parent does.
         utterances: id with states ``(L, T, D)``, or with the reason why there are none.
@@ -134,7 +136,8 @@ def write_states(
     Raises:
         OSError: naming the folder when it cannot be written.
     """
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
     try:
         unfinished.mkdir(exist_ok=True)
         places: list[tuple[str, int, int]] = []

@@ -123,6 +123,15 @@ def test_writing_that_is_cut_off_leaves_nothing(tmp_path: Path, stop: type[BaseE
     assert not list(tmp_path.iterdir())
 
 
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / ".key.unfinished"
+    left.mkdir()
+    (left / "states.bin").write_bytes(b"half of it")
+    write(tmp_path / "key", [("a", torch.ones(2, 4, 3))])
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
+    assert torch.equal(States.open(tmp_path / "key").read("a"), torch.ones(2, 4, 3))
+
+
 class FullDisk:
     """A file that takes ``free`` bytes and then no more."""
 
