@@ -28,8 +28,8 @@ from slue_ner.tasks.training import fit
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, default=Path("data/so762"))
-    parser.add_argument("--utterances", type=int, default=40)
-    parser.add_argument("--epochs", type=int, default=5, help="with the cache")
+    parser.add_argument("--utterances", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=10, help="with the cache")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--publish", action="store_true", help="write results/ and README.md")
@@ -40,9 +40,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "data"
         root.mkdir()
-        utterances = read_manifest(arguments.root / "fine-tune.jsonl")[: arguments.utterances]
-        for split, count in (("fine-tune", arguments.utterances), ("tune", 1), ("dev", 1)):
-            write_manifest(root / f"{split}.jsonl", utterances[:count])
+        utterances = read_manifest(arguments.root / "fine-tune.jsonl")
+        write_manifest(root / "fine-tune.jsonl", utterances[: arguments.utterances])
+        write_manifest(root / "tune.jsonl", utterances[-1:])
         for number in range(arguments.rounds):
             for cache, measured in rates.items():
                 epochs = 1 if cache == "none" else arguments.epochs
@@ -82,6 +82,8 @@ def _train(root: Path, run_dir: Path, cache: str, epochs: int, folder: Path) -> 
             "adaptation=frozen_weighted_sum",
             f"features={cache}",
             f"features.folder={folder}",
+            "optim=constant",
+            "optim.warmup=0",
             "optim.lr=0.001",
             f"trainer.max_updates={updates}",
             f"trainer.validate_every={updates}",
