@@ -14,7 +14,7 @@ train() { slue-ner train experiment=slue_text_spoken "name=slue_text_spoken/$1" 
 train e2e &
 train asr task=ctc_plain
 wait
-train frames task=frames_joint &
+train frames task=frames_joint trainer.max_updates=500 &
 slue-ner train experiment=text_ner_small data.root=$data data.hours=3.0 name=slue_text_spoken/text_ner
 wait
 # by how much this encoder is late, on the tune set of the quickstart's corpus

@@ -27,6 +27,10 @@ def run(arguments: list[str]) -> int:
         return _compare(*options.compare, page=options.into)
     if options.output is None:
         raise ValueError("give RUN MANIFEST OUT, or --compare REFERENCE FOUND; see --help")
+    if options.priors_from is not None and not options.priors:
+        raise ValueError("--priors-from has no effect without --priors WEIGHT; give both")
+    if options.into is not None:
+        raise ValueError("--into writes what --compare finds; leave it out, or compare")
     for path in (options.manifest, options.predictions):
         if path is not None and path.resolve() == options.output.resolve():
             raise ValueError(f"{options.output} would be overwritten; choose another output")
@@ -47,11 +51,18 @@ def run(arguments: list[str]) -> int:
         if predictions is None:
             aligned, failures = align_utterances(utterances, emitted, aligner, progress=progress)
             write_manifest(options.output, aligned)
+            spoken = [record.words or () for record in aligned]
         else:
             timed, failures = align_predictions(predictions, emitted, aligner, progress=progress)
             write_predictions(options.output, timed)
-    num_records = len(utterances if predictions is None else predictions)
-    lines = [f"{num_records - len(failures)} of {num_records} aligned -> {options.output}"]
+            spoken = [record.words or () for record in timed]
+    lines = [f"{len(spoken) - len(failures)} of {len(spoken)} aligned -> {options.output}"]
+    guessed = [word.text for words in spoken for word in words if word.estimated]
+    if guessed:
+        lines.append(
+            f"{len(guessed)} of {sum(map(len, spoken))} words have no symbol of the model's "
+            f"vocabulary, so their times are estimated and not scored, first: {guessed[0]!r}"
+        )
     if failures:
         shown = [f"{id}: {reason}" for id, reason in list(failures.items())[:_NUM_SHOWN]]
         rest = len(failures) - len(shown)

@@ -72,10 +72,14 @@ def _check(options: argparse.Namespace, pipeline: str) -> None:
             f"pipeline {pipeline} has no emissions; predict with the recogniser alone to save "
             "them, its predictions file can then take its place in a cascade"
         )
-    if options.emissions_from is not None and pipeline != "end_to_end":
+    if options.emissions_from is not None and pipeline not in ("end_to_end", "frames"):
         raise ValueError(f"pipeline {pipeline} does not read emissions; leave --emissions-from out")
     if options.localizer is not None and pipeline == "frames":
         raise ValueError("a frame head finds times itself; leave --localizer out")
+    if options.decoding is not None and pipeline != "frames":
+        raise ValueError(f"pipeline {pipeline} has no frame head; leave --decoding out")
+    if pipeline == "gold_text" and (options.batch_seconds is not None or options.num_workers):
+        raise ValueError("text NER reads no audio; leave --batch-seconds and --num-workers out")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,7 +89,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("run", type=Path, help="run folder that `slue-ner train` wrote")
+    parser.add_argument(
+        "run", type=Path, help="run folder that `slue-ner train` wrote; in a cascade any recogniser"
+    )
     parser.add_argument("--manifest", type=Path, required=True, help="utterances to predict")
     parser.add_argument("--output", type=Path, required=True, help="predictions file to write")
     parser.add_argument(
@@ -99,6 +105,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--localizer", type=Path, metavar="YAML", help="what `slue-ner tune localizer` wrote"
     )
+    parser.add_argument(
+        "--decoding",
+        type=Path,
+        metavar="JSON",
+        help="what `slue-ner tune frames` wrote (default: as the run tuned itself)",
+    )
     emissions = parser.add_mutually_exclusive_group()
     emissions.add_argument(
         "--emissions", type=Path, metavar="DIR", help="folder to save log-probabilities in, too"
@@ -106,7 +118,12 @@ def _parser() -> argparse.ArgumentParser:
     emissions.add_argument(
         "--emissions-from", type=Path, metavar="DIR", help="saved ones to decode without the model"
     )
-    parser.add_argument("--weights", choices=("best", "last"), default="best")
+    parser.add_argument(
+        "--weights",
+        choices=("best", "last"),
+        default="best",
+        help="of the run; those of --text-ner are always the best",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
     parser.add_argument(
         "--batch-seconds", type=float, help="padded seconds of audio a batch (default: as trained)"

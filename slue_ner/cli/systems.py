@@ -13,11 +13,14 @@ from slue_ner.cli.console import progress_on
 from slue_ner.core.time import FrameGrid, Seconds
 from slue_ner.core.types import Prediction, Utterance
 from slue_ner.decoding.emissions import EmissionsWriter, read_emissions
+from slue_ner.decoding.frames import FrameDecoding
 from slue_ner.pipelines.cascade import cascade, gold_text
 from slue_ner.pipelines.end_to_end import predict, predict_stored, weights_hash
-from slue_ner.pipelines.frames import load_frame_run, predict_frames
+from slue_ner.pipelines.frames import frame_config, load_frame_run, predict_frames
+from slue_ner.pipelines.frames_file import read_decoding, tuned_decoding
 from slue_ner.pipelines.recognisers import recognise
 from slue_ner.pipelines.run_folder import load_run, load_tagger
+from slue_ner.pipelines.stored_frames import predict_stored_frames
 from slue_ner.tasks.building import VOCABULARY_FILE
 from slue_ner.tasks.devices import pick_device
 from slue_ner.text.vocabulary import Vocabulary
@@ -46,7 +49,10 @@ def run_end_to_end(
 def run_frames(
     options: argparse.Namespace, utterances: Sequence[Utterance], console: Console
 ) -> list[Prediction]:
-    """One run with a frame head."""
+    """One run with a frame head; or its emissions in place of its model."""
+    decoding = None if options.decoding is None else read_decoding(options.decoding)
+    if options.emissions_from is not None:
+        return _read_stored_frames(options, utterances, decoding or tuned_decoding(options.run))
     run = load_frame_run(options.run, weights=options.weights)
     store = _store(options, kind="frames", symbols=run.model.symbols, grid=run.model.grid)
     with store as writer, _running(options, console, run.config.data.batch_seconds) as running:
@@ -54,7 +60,7 @@ def run_frames(
             run.model,
             utterances,
             vocabulary=run.vocabulary,
-            decoding=run.decoding,
+            decoding=decoding or run.decoding,
             emissions=None if writer is None else writer.add,
             **running,
         )
@@ -95,6 +101,22 @@ def _read_stored(options: argparse.Namespace, utterances: Sequence[Utterance]) -
         symbols=vocabulary.symbols, model_hash=weights_hash(options.run, options.weights)
     )
     return predict_stored(emissions, utterances, vocabulary=vocabulary)
+
+
+def _read_stored_frames(
+    options: argparse.Namespace, utterances: Sequence[Utterance], decoding: FrameDecoding
+) -> list[Prediction]:
+    _, task = frame_config(options.run)
+    if task.ctc_weight:
+        raise ValueError(
+            f"{options.run} finds words by a CTC head, of which {options.emissions_from} holds "
+            "nothing; leave --emissions-from out"
+        )
+    emissions = read_emissions(options.emissions_from)
+    emissions.check_model(
+        symbols=task.symbols, model_hash=weights_hash(options.run, options.weights)
+    )
+    return predict_stored_frames(emissions, utterances, decoding=decoding)
 
 
 def _store(

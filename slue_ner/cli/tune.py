@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from slue_ner.core.types import Utterance
     from slue_ner.pipelines.localizing import Trial
 
-_EXAMPLE = """example:
+_LOCALIZER_EXAMPLE = """example:
   slue-ner predict runs/mine --manifest data/mine/tune.jsonl --output tune_predictions.jsonl
   slue-ner tune localizer --references data/mine/tune.jsonl --predictions tune_predictions.jsonl \\
       --output localizer.yaml
@@ -20,12 +23,42 @@ where only dev has word times, each half of its speakers with the rule of the ot
       --halves localized.jsonl
 """
 
+_FRAMES_EXAMPLE = """example:
+  slue-ner predict runs/frames --manifest data/mine/tune.jsonl --output tune.jsonl --emissions tune/
+  slue-ner tune frames --references data/mine/tune.jsonl --emissions tune/ --output frames.json
+  slue-ner predict runs/frames --manifest data/mine/dev.jsonl --output dev.jsonl \\
+      --decoding frames.json
+"""
+
 _NUM_SHOWN = 5
 
 
 def run(arguments: list[str]) -> int:
     """Tune what the sub-command names."""
     options = _parser().parse_args(arguments)
+    return _tune_frames(options) if options.what == "frames" else _tune_localizer(options)
+
+
+def _tune_frames(options: argparse.Namespace) -> int:
+    from slue_ner.core.records import read_manifest
+    from slue_ner.decoding.emissions import read_emissions
+    from slue_ner.pipelines.frames_file import write_decoding
+    from slue_ner.pipelines.stored_frames import tune_stored_frames
+
+    references = read_manifest(options.references)
+    tuned = tune_stored_frames(read_emissions(options.emissions), references)
+    print(tuned)
+    write_decoding(
+        options.output,
+        tuned.decoding,
+        tuned_on=_described_split(references, options.references),
+        frame_f1=tuned.frame_f1,
+    )
+    print(f"best -> {options.output}")
+    return 0
+
+
+def _tune_localizer(options: argparse.Namespace) -> int:
     from slue_ner.core.records import read_manifest, read_predictions, write_predictions
     from slue_ner.pipelines.localizing import tune, tune_by_halves, write_localizer
 
@@ -41,10 +74,14 @@ def run(arguments: list[str]) -> int:
     trials = tune(references, predictions)
     for trial in trials[:_NUM_SHOWN]:
         print(_described(trial))
-    tuned_on = f"{len(references)} utterances of {options.references.name}"
+    tuned_on = _described_split(references, options.references)
     write_localizer(options.output, trials[0], tuned_on=tuned_on)
     print(f"best of {len(trials)} -> {options.output}")
     return 0
+
+
+def _described_split(references: Sequence[Utterance], path: Path) -> str:
+    return f"{len(references)} utterances of {path.name}"
 
 
 def _described(trial: Trial) -> str:
@@ -59,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="slue-ner tune",
         description="Search settings of localization without running the model again.",
-        epilog=_EXAMPLE,
+        epilog=f"{_LOCALIZER_EXAMPLE}\n{_FRAMES_EXAMPLE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     choices = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
@@ -68,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         help="how entities get their times from tokens: kind, incl_blank, offset",
         description="Search the localizer with the best official frame F1; references need word "
         "times.",
-        epilog=_EXAMPLE,
+        epilog=_LOCALIZER_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     localizer.add_argument("--references", type=Path, required=True, help="manifest, not of test")
@@ -80,5 +117,20 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="PREDICTIONS",
         help="tune on one half of the speakers, localize the other, swap, and write them all",
+    )
+    frames = choices.add_parser(
+        "frames",
+        help="how probabilities of a frame head become entities: thresholds, median, lengths",
+        description="Search the reading of stored frame probabilities with the best official "
+        "frame F1; references need word times.",
+        epilog=_FRAMES_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    frames.add_argument("--references", type=Path, required=True, help="manifest, not of test")
+    frames.add_argument(
+        "--emissions", type=Path, required=True, metavar="DIR", help="of its utterances"
+    )
+    frames.add_argument(
+        "--output", type=Path, required=True, metavar="JSON", help="for `predict --decoding`"
     )
     return parser

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from slue_ner.core.files import sha256
 from slue_ner.data.dataset import clear_dataset
 from slue_ner.data.slue_nel_hub import ENTITY_FIELDS, nel_entities
 from slue_ner.data.slue_nel_row import NelRow
@@ -41,7 +42,8 @@ def read_official_rows(
     with the hub's field names; ``None`` is none. TSV files with other columns are not read.
 
     Args:
-        source: a zip file is unpacked to ``out/official``, never outside of it.
+        source: a zip file is unpacked below ``out/official``, never outside of it, into a folder
+            that no other zip file shares.
         out: folder of the data set.
         with_audio: audio is wanted, and missing audio an error.
 
@@ -52,12 +54,14 @@ def read_official_rows(
         ValueError: as ``file:line: what``, or when no TSV has these columns.
     """
     clear_dataset(out)
-    folder = source if source.is_dir() else _unpacked(source, out / "official", with_audio)
+    folder = source
+    if not source.is_dir():
+        folder = _unpacked(source, out / "official" / sha256(source)[:12], with_audio)
     textgrids = textgrid_files(folder)
     audio = _audio_files(folder) if with_audio else None
     rows: dict[str, list[NelRow]] = {}
     files: list[Path] = []
-    for path in sorted(folder.rglob("*.tsv")):
+    for path in sorted(folder.rglob("[!.]*.tsv")):
         for where, fields in _read_tsv(path):
             try:
                 row = _row(fields, path, textgrids, audio)
@@ -81,6 +85,8 @@ def _unpacked(source: Path, folder: Path, with_audio: bool) -> Path:
             for member in archive.infolist():
                 name = member.filename
                 if member.is_dir() or Path(name).suffix.lower() not in wanted:
+                    continue
+                if Path(name).name.startswith("."):  # macOS puts a ._NAME beside every NAME
                     continue
                 target = (folder / name).resolve()
                 if not target.is_relative_to(folder.resolve()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -39,6 +39,11 @@ class TunedDecoding:
 
     decoding: FrameDecoding
     frame_f1: float
+
+    def __str__(self) -> str:
+        """All values in one line for the terminal."""
+        listed = ", ".join(f"{name} {value:g}" for name, value in asdict(self.decoding).items())
+        return f"frame decoding: {listed}; frame F1 {100 * self.frame_f1:.1f}"
 
 
 def tune_frames(

@@ -94,7 +94,8 @@ def word_rows_official(pairs: Sequence[tuple[Utterance, Prediction]]) -> dict[fl
     length and a prediction touches it (0/0 is not below any rho). Words after the last
     prediction are not looked at, so entities there are never missed. Predictions without an
     alignment are not looked at either. In an utterance without a prediction, aligned or not,
-    every token of every gold phrase, split at single spaces, is missed.
+    every token of every gold phrase, split at single spaces, is missed; the official list has
+    timed entities alone, so one without times (of NER alone, see ``join_ner``) is not in it.
     """
     found = [_judge_words(reference, prediction) for reference, prediction in pairs]
     owner = np.repeat(np.arange(len(found)), [len(judged) for judged, _ in found])
@@ -119,8 +120,8 @@ def _judge_words(reference: Utterance, prediction: Prediction) -> tuple[list[_Ju
     predicted = listed_times(prediction.entities)
     words = reference.words
     if not predicted:
-        phrases = [e.phrase for e in reference.entities if e.phrase is not None]
-        return [], sum(len(phrase.split(" ")) for phrase in phrases)
+        timed = [e for e in reference.entities if gold_times(e, words) is not None]
+        return [], sum(len(e.phrase.split(" ")) for e in timed if e.phrase is not None)
     if words is None:
         return [], 0
     return _walk(words, mark_words(words, reference.entities), predicted), 0

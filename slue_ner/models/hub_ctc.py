@@ -81,6 +81,11 @@ def _symbols(tokenizer: Any, size: int, source: str) -> tuple[tuple[str, ...], l
             f"{source} has no symbol between words, so its letters cannot be made words; use a "
             "checkpoint with a Wav2Vec2CTCTokenizer"
         )
+    if blank >= len(tokens):
+        raise ValueError(
+            f"{source}: the blank (its tokenizer's padding) is symbol {blank} but the CTC head has "
+            f"{size} symbols; use a checkpoint with the tokenizer it was trained with"
+        )
     special = {*tokenizer.all_special_ids, blank, tokens.index(delimiter)}
     letters = [i for i, token in enumerate(tokens) if i not in special and token != DELIMITER]
     rows: list[int | None] = [blank, None, tokens.index(delimiter), *letters]

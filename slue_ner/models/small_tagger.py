@@ -45,6 +45,14 @@ class SmallTaggerOptions:
     unknown_word: float
     min_count: int
 
+    def __post_init__(self) -> None:
+        for name in ("word_size", "character_size", "filters", "hidden_size"):
+            if (size := getattr(self, name)) < 1:
+                raise ValueError(f"task.small.{name} must be at least 1, got {size}")
+        for name in ("dropout", "unknown_word"):
+            if not 0 <= (share := getattr(self, name)) <= 1:
+                raise ValueError(f"task.small.{name} is a probability in [0, 1], got {share}")
+
 
 class SmallTagger(TextTagger):
     """Letters (convolution) and words (embedding) of a sentence, read by a bidirectional LSTM.

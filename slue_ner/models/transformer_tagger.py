@@ -6,15 +6,30 @@ import json
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
 
 from slue_ner.models.checkpoints import has_safetensors, quiet_transformers, read_config
 from slue_ner.models.text_tagger import Features, TextTagger
 from slue_ner.text.windows import Window, windows
+
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    EOFError,
+    ImportError,
+    pickle.UnpicklingError,
+    SafetensorError,
+)
+"""What transformers raises for files that are absent, damaged or of another kind."""
 
 
 class TransformerTagger(TextTagger):
@@ -44,6 +59,7 @@ class TransformerTagger(TextTagger):
         self._backend.no_padding()
         backend = json.loads(self._backend.to_str())
         self._space = " " if "ByteLevel" in json.dumps(backend["pre_tokenizer"]) else ""
+        self._check_vocabulary()
         self._before, self._after = self._frame()
         self.limit = min(max_tokens, _longest(model, tokenizer)) - len(self._before + self._after)
         if self.limit < 1:
@@ -89,6 +105,21 @@ class TransformerTagger(TextTagger):
         with quiet_transformers():
             self.model.config.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
+
+    def _check_vocabulary(self) -> None:
+        """Refuse a tokenizer without its vocabulary, which transformers 5 loads all the same."""
+        largest = max(self._backend.get_vocab(with_added_tokens=False).values(), default=0)
+        num_known = self.model.get_input_embeddings().weight.shape[0]
+        if largest >= num_known:
+            raise ValueError(
+                f"the tokenizer of {self.name} has the symbol {largest} but the model has "
+                f"{num_known}; give a model with the tokenizer it was trained with"
+            )
+        unknown = self.tokenizer.unk_token_id or 0
+        if all(piece == [unknown] for piece in self._pieces(ascii_lowercase)):
+            raise ValueError(
+                f"the tokenizer of {self.name} knows no letter; are its vocabulary files there?"
+            )
 
     def _pieces(self, words: Sequence[str]) -> list[list[int]]:
         """Ids of each word's sub-tokens."""
@@ -138,11 +169,10 @@ def pretrained_tagger(
                 output_loading_info=True,
             )
             tokenizer = _tokenizer(source, revision=revision or "main")
-    except (OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except _UNREADABLE as error:
         raise ValueError(
             f"{source} ({known.get('model_type')}) cannot be made a text tagger: "
-            f"{_sentence(error)}; give a text encoder with its tokenizer, or download it again "
-            f"with `hf download {source}`"
+            f"{_sentence(error)}; give a text encoder with all its weights and its tokenizer"
         ) from error
     prefix = f"{model.base_model_prefix}."
     mismatched = {key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]}
@@ -150,24 +180,38 @@ def pretrained_tagger(
     missing = sorted(name for name in lacking if name.startswith(prefix))
     if missing:
         raise ValueError(
-            f"{source} lacks {len(missing)} of the model's weights, first {missing[0]}; it is "
-            "incomplete"
+            f"{source} lacks {len(missing)} of the model's weights or has them in another shape, "
+            f"first {missing[0]}; it is incomplete, or its config.json is another model's"
         )
     return TransformerTagger(model, tokenizer, name=source, max_tokens=max_tokens)
 
 
 def tagger_from_structure(folder: Path, *, name: str, max_tokens: int) -> TransformerTagger:
-    """What ``save_structure`` wrote, with random weights."""
-    with quiet_transformers():
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        model_class: Any = AutoModelForTokenClassification
-        model = model_class.from_config(config, trust_remote_code=False)
-        tokenizer = _tokenizer(str(folder))
+    """What ``save_structure`` wrote, with random weights.
+
+    Raises:
+        ValueError: naming the folder when it is damaged.
+    """
+    try:
+        with quiet_transformers():
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+            model_class: Any = AutoModelForTokenClassification
+            model = model_class.from_config(config, trust_remote_code=False)
+            tokenizer = _tokenizer(str(folder))
+    except _UNREADABLE as error:
+        raise ValueError(f"{folder} does not describe a text tagger: {_sentence(error)}") from error
     return TransformerTagger(model.float(), tokenizer, name=name, max_tokens=max_tokens)
 
 
 def _tokenizer(source: str, **options: Any) -> Any:
-    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
+    except Exception as error:  # tokenizers has no class of its own for a damaged file
+        if "tiktoken" in str(error):  # what transformers 5 tries where sentencepiece is not there
+            raise ValueError(
+                "its tokenizer is a SentencePiece model, to read which `pip install sentencepiece`"
+            ) from error
+        raise ValueError(f"its tokenizer cannot be read: {_sentence(error)}") from error
     if not tokenizer.is_fast:
         raise ValueError(
             f"{source} has no fast tokenizer, which alone tells the sub-tokens of a word"
@@ -186,4 +230,6 @@ def _longest(model: Any, tokenizer: Any) -> int:
 
 
 def _sentence(error: Exception) -> str:
+    if isinstance(error, pickle.UnpicklingError):  # torch's own words tell how to run such code
+        return "its pickled weights are damaged or hold more than tensors"
     return " ".join(str(error).split())[:200].rstrip(".")

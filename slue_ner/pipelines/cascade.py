@@ -43,6 +43,9 @@ def cascade(
     Returns:
         One prediction each, in the same order; one with an error, or without words, has no
         entities.
+
+    Raises:
+        ValueError: naming a prediction whose words do not spell its text, or are out of order.
     """
     read = [_split(prediction) for prediction in predictions]
     found = tag_words(
@@ -130,6 +133,18 @@ def _split(prediction: Prediction) -> Prediction:
     if prediction.words is None:
         pieces = [piece for word in prediction.text.split() for piece in split_possessive(word)]
         return replace(prediction, text=" ".join(pieces), entities=())
+    spoken = [word.text for word in prediction.words if word.text]
+    if spoken != prediction.text.split():
+        raise ValueError(
+            f"prediction {prediction.id}: its words are {spoken} but its text is "
+            f"{prediction.text!r}; give every word of the text an entry of its own, or words: null "
+            "where times are not known"
+        )
+    starts = [word.start for word in prediction.words]
+    if starts != sorted(starts):
+        raise ValueError(
+            f"prediction {prediction.id}: its words are not in the order in which they start"
+        )
     words = split_possessives(prediction.words)
     text = " ".join(word.text for word in words if word.text)
     return replace(prediction, text=text, words=words, entities=())

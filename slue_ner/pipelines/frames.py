@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from rich.console import Console
 
-from slue_ner.core.config import from_mapping
-from slue_ner.core.files import read_json, write_json
-from slue_ner.core.records import SCHEMA
 from slue_ner.core.time import Seconds
 from slue_ner.core.types import Prediction, Utterance
 from slue_ner.data.loading import evaluation_loader
 from slue_ner.decoding.frame_tuning import tune_frames
 from slue_ner.decoding.frames import FloatArray, FrameDecoding, give_words, spans
 from slue_ner.models.frame_model import FrameModel
+from slue_ner.pipelines.frames_file import FRAMES_FILE, tuned_decoding, write_decoding
 from slue_ner.pipelines.run_files import CONFIG_FILE, read_config
 from slue_ner.tasks.building import trained_frame_model
 from slue_ner.tasks.config import TrainConfig, train_config
 from slue_ner.tasks.emissions import decode
 from slue_ner.tasks.frame_targets import FrameOptions
 from slue_ner.text.vocabulary import Vocabulary
-
-FRAMES_FILE = "frames.json"
-"""Thresholds and lengths tuned by a run of ``task=frames``, in its folder."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +50,20 @@ def load_frame_run(run_dir: Path, *, weights: str = "best") -> FrameRun:
     Raises:
         ValueError: naming what is missing, damaged or of another task.
     """
+    config, options = frame_config(run_dir)
+    model, vocabulary = trained_frame_model(config, options, run_dir, weights=weights)
+    return FrameRun(config, model, vocabulary, tuned_decoding(run_dir))
+
+
+def frame_config(run_dir: Path) -> tuple[TrainConfig, FrameOptions]:
+    """The config of a run of ``task=frames``, and its task; errors as in ``load_frame_run``."""
     path = run_dir / CONFIG_FILE
     if not path.is_file():
         raise ValueError(f"{run_dir} is not a run folder: it has no {CONFIG_FILE}")
     config = train_config(read_config(path))
     if not isinstance(config.task, FrameOptions):
         raise ValueError(f"{run_dir} has no frame head; train one with task=frames")
-    model, vocabulary = trained_frame_model(config, config.task, run_dir, weights=weights)
-    return FrameRun(config, model, vocabulary, _read_decoding(run_dir / FRAMES_FILE))
+    return config, config.task
 
 
 def predict_frames(
@@ -134,7 +135,8 @@ def tune_run(
         console.print(
             f"frame decoding is not tuned: no utterance of {split} has word times", highlight=False
         )
-        return _keep(run_dir, FrameDecoding(), tuned_on=None, frame_f1=None)
+        write_decoding(run_dir / FRAMES_FILE, FrameDecoding(), tuned_on=None, frame_f1=None)
+        return FrameDecoding()
     probabilities = {
         heard.prediction.id: np.exp(heard.log_probs)
         for heard in _hear(
@@ -147,11 +149,9 @@ def tune_run(
         if heard.log_probs is not None
     }
     tuned = tune_frames(tune, probabilities, run.model.grid, run.model.symbols)
-    listed = ", ".join(f"{name} {value:g}" for name, value in asdict(tuned.decoding).items())
-    console.print(
-        f"frame decoding: {listed}; frame F1 {100 * tuned.frame_f1:.1f} on {split}", highlight=False
-    )
-    return _keep(run_dir, tuned.decoding, tuned_on=split, frame_f1=tuned.frame_f1)
+    console.print(f"{tuned} on {split}", highlight=False)
+    write_decoding(run_dir / FRAMES_FILE, tuned.decoding, tuned_on=split, frame_f1=tuned.frame_f1)
+    return tuned.decoding
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,20 +205,3 @@ def _with_entities(
     entities = spans(np.exp(log_probs), model.grid, decoding, model.symbols)
     words = heard.prediction.words or ()
     return replace(heard.prediction, entities=give_words(entities, words))
-
-
-def _keep(
-    run_dir: Path, decoding: FrameDecoding, *, tuned_on: str | None, frame_f1: float | None
-) -> FrameDecoding:
-    values = {"decoding": asdict(decoding), "tuned_on": tuned_on, "frame_f1": frame_f1}
-    write_json(run_dir / FRAMES_FILE, {"schema": SCHEMA, **values})
-    return decoding
-
-
-def _read_decoding(path: Path) -> FrameDecoding:
-    if not path.is_file():
-        return FrameDecoding()
-    record = read_json(path)
-    if not isinstance(record, dict) or "decoding" not in record:
-        raise ValueError(f"{path} is not what a run of task=frames writes; train it again")
-    return from_mapping(FrameDecoding, record["decoding"], where=f"{path}: decoding")

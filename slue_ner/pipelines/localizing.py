@@ -61,7 +61,7 @@ def tune(references: Sequence[Utterance], predictions: Sequence[Prediction]) -> 
         ValueError: for references of a split named test or without word times, and for ids
             that do not join.
     """
-    _check(references)
+    check_tuning_split(references)
     return _search(references, predictions, marks_of(predictions))
 
 
@@ -80,7 +80,7 @@ def tune_by_halves(
     Raises:
         ValueError: as ``tune`` does, and when there is nothing to halve.
     """
-    _check(references)
+    check_tuning_split(references)
     if len({group_key(utterance) for utterance in references}) < 2:
         raise ValueError(
             f"all {len(references)} references are of one speaker, so there are no two halves; "
@@ -124,6 +124,12 @@ def _search(
 ) -> list[Trial]:
     if obstacle := nel_obstacle(references):
         raise ValueError(f"{obstacle}, so nothing can be tuned; `slue-ner align` makes word times")
+    entities = [entity for prediction in predictions for entity in prediction.entities]
+    if entities and all(entity.words is None for entity in entities):
+        raise ValueError(
+            "not one predicted entity has a range of words, so no localizer can move it; the times "
+            "of a frame head are tuned by `slue-ner tune frames`"
+        )
     # join() empties predictions that failed; without any entity there is nothing to count
     pairs = [
         (utterance, prediction)
@@ -164,7 +170,8 @@ def _rank(trial: Trial) -> tuple[float, float, int, bool, float]:
     )
 
 
-def _check(references: Sequence[Utterance]) -> None:
+def check_tuning_split(references: Sequence[Utterance]) -> None:
+    """Raise ``ValueError`` for references of a split named test."""
     of_test = next((utterance for utterance in references if utterance.split == "test"), None)
     if of_test is not None:
         raise ValueError(

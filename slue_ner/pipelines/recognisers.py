@@ -11,7 +11,7 @@ import torch
 
 from slue_ner.core.records import read_predictions
 from slue_ner.core.time import Seconds
-from slue_ner.core.types import Prediction, TokenSpan, Utterance
+from slue_ner.core.types import Prediction, Utterance
 from slue_ner.data.ctm import read_ctm
 from slue_ner.models.checkpoints import read_config
 from slue_ner.models.hub_ctc import hub_ctc
@@ -19,7 +19,7 @@ from slue_ner.pipelines.end_to_end import predict
 from slue_ner.pipelines.run_files import CONFIG_FILE
 from slue_ner.pipelines.run_folder import load_run
 from slue_ner.pipelines.whisper import recognise_with_whisper
-from slue_ner.text.apostrophes import to_ner_form
+from slue_ner.text.apostrophes import plain_letters, to_ner_form
 
 Progress = Callable[[int, int], None]
 
@@ -85,22 +85,19 @@ def recognise(
 
 
 def in_ner_form(prediction: Prediction) -> Prediction:
-    """A recogniser's words, and text, in SLUE's NER form; tokens in lower case."""
+    """A recogniser's words, and text, in SLUE's NER form; tokens in its letters."""
     words = to_ner_form(prediction.words or ())
     tokens = prediction.tokens
     if tokens is not None:
-        tokens = tuple(replace(token, symbol=_lowered(token)) for token in tokens)
+        tokens = tuple(replace(token, symbol=plain_letters(token.symbol)) for token in tokens)
     return replace(
         prediction, text=" ".join(word.text for word in words), words=words, tokens=tokens
     )
 
 
-def _lowered(token: TokenSpan) -> str:
-    return token.symbol.lower()
-
-
 def _from_ctm(path: Path, utterances: Sequence[Utterance]) -> list[Prediction]:
-    words = read_ctm(path)
+    """Words in the order of their starts, which a CTM should have but need not have."""
+    words = {id: sorted(of_id, key=lambda word: word.start) for id, of_id in read_ctm(path).items()}
     _check_ids(path, words, utterances)
     return [
         in_ner_form(Prediction(utterance.id, "", words=tuple(words[utterance.id])))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import WhisperForConditionalGeneration, WhisperProcessor, pipeline
 
 from slue_ner.core.types import Prediction, Utterance, Word
@@ -13,6 +15,16 @@ from slue_ner.data.audio import AudioError, read_audio
 from slue_ner.models.checkpoints import has_safetensors, quiet_transformers
 
 _SAMPLE_RATE = 16_000
+_SHORTEST = 320  # samples of one frame of the encoder; cross-attention aligns nothing shorter
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    RuntimeError,
+    EOFError,
+    pickle.UnpicklingError,
+    SafetensorError,
+)
 
 
 @torch.inference_mode()
@@ -58,7 +70,7 @@ def _transcriber(source: str, device: torch.device | str) -> Callable[[Any], lis
                 weights_only=True,
             )
             processor: Any = WhisperProcessor.from_pretrained(source)
-    except (OSError, ValueError, TypeError) as error:
+    except _UNREADABLE as error:
         raise ValueError(
             f"{source} is no Whisper checkpoint with a processor: "
             f"{' '.join(str(error).split())[:200]}"
@@ -98,6 +110,10 @@ def _one(transcribe: Callable[[Any], list[Any]], utterance: Utterance) -> Predic
         if utterance.audio is None:
             raise AudioError(f"utterance {utterance.id} has no audio")
         waveform = read_audio(utterance.audio)
+        if len(waveform) < _SHORTEST:
+            raise AudioError(
+                f"{utterance.audio}: {len(waveform)} samples are less than one frame ({_SHORTEST})"
+            )
     except AudioError as error:
         return Prediction(utterance.id, "", error=str(error))
     try:

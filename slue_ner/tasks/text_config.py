@@ -42,6 +42,11 @@ class TextNEROptions:
             raise ValueError(f"task.batch_size must be at least 1, got {self.batch_size}")
         if not 0 <= self.noise < 1:
             raise ValueError(f"task.noise is a probability in [0, 1), got {self.noise}")
+        if self.revision is not None and self.source is None:
+            raise ValueError(
+                f"task.revision={self.revision} is of a hub id; set task.source, too, or leave it "
+                "out"
+            )
 
 
 @dataclass(kw_only=True)

@@ -58,6 +58,11 @@ def fit_text(config: TextConfig, run_dir: Path, *, console: Console) -> Fit:
         train += _recognised(train, Path(config.task.asr_text), console=console)
     tune = [sentence for u in tuning if (sentence := sentence_of(u, labels)).words]
     tune = [Sentence(str(i), s.words, s.entities) for i, s in enumerate(tune)]
+    if len(tune) < num_ranks:
+        raise ValueError(
+            f"data.tune={config.data.tune} holds {len(tune)} utterances with words, too few to "
+            f"choose a checkpoint on with {num_ranks} devices; name another split"
+        )
     tagger = _tagger(config.task, train, labels, run_dir)
     task = TextNERTask(
         tagger, tune=tune, optim=config.optim, max_updates=config.trainer.max_updates

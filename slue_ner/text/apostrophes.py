@@ -27,13 +27,19 @@ def to_ner_form(words: Iterable[Word]) -> tuple[Word, ...]:
     """Words of any recogniser in SLUE's NER form: lower case, no ``. , ! ? ;``, apostrophes split.
 
     The first piece of a word that is split gets its time, the others the instant at which it
-    ends. A word that is only punctuation is dropped; numbers stay as they are written.
+    ends. A typographic apostrophe is read as a plain one. A word that is only punctuation is
+    dropped; numbers stay as they are written.
     """
     return tuple(
         piece
         for word in words
-        for piece in _pieces(word, ner_form(word.text.lower(), ())[0].split())
+        for piece in _pieces(word, ner_form(plain_letters(word.text), ())[0].split())
     )
+
+
+def plain_letters(text: str) -> str:
+    """Lower case, with the typewriter's apostrophe."""
+    return text.lower().replace("\u2019", "'")
 
 
 def match_words(words: Sequence[Word], texts: Sequence[str]) -> tuple[Word, ...] | None:

@@ -72,6 +72,18 @@ def test_utterances_without_times_are_counted_and_named(slue_ner, run_dir, tiny_
     assert [record.words is None for record in records] == [True, True, False, False]
 
 
+def test_words_that_the_model_cannot_spell_are_counted(slue_ner, run_dir, tiny_corpus, tmp_path):
+    first = read_manifest(tiny_corpus / "dev.jsonl")[0]
+    shouted = replace(first, text=first.text.upper(), entities=())
+    write_manifest(tmp_path / "in.jsonl", [shouted])
+    out = aligned(slue_ner, run_dir, tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    words = shouted.text.split()
+    assert f"{len(words)} of {len(words)} words have no symbol of the model's vocabulary" in out
+    assert f"first: {words[0]!r}" in out
+    (record,) = read_manifest(tmp_path / "out.jsonl")
+    assert all(word.estimated for word in record.words)
+
+
 def test_predictions_keep_their_words_and_get_other_times(slue_ner, run_dir, tiny_corpus, tmp_path):
     predictions = read_predictions(run_dir / "predictions/dev.jsonl")
     spoken = [replace(p, text="in rome", words=None, entities=()) for p in predictions]
@@ -163,6 +175,8 @@ def test_two_alignments_are_compared(slue_ner, tiny_corpus, tmp_path):
         (("run", "manifest"), "give RUN MANIFEST OUT, or --compare REFERENCE FOUND"),
         (("run", "same", "same"), "same would be overwritten; choose another output"),
         (("run", "gone.jsonl", "out"), "gone.jsonl: no such file"),
+        (("run", "m", "out", "--priors-from", "t"), "--priors-from has no effect without --priors"),
+        (("run", "m", "out", "--into", "page"), "--into writes what --compare finds"),
         (("--compare", "gone.jsonl", "gone.jsonl"), "gone.jsonl: no such file"),
     ],
 )

@@ -149,6 +149,33 @@ def test_a_frame_run_is_known_by_its_config_and_saves_its_emissions_too(
     assert {p.id: p.num_frames for p in predictions} == {id: len(stored[id]) for id in stored.ids}
 
 
+def test_stored_frames_are_tuned_and_read_without_the_model(
+    slue_ner, trained, timed_corpus, tmp_path
+):
+    run_dir = trained(SECONDS, "task=frames", f"data.root={timed_corpus}")
+    stored, frames = str(tmp_path / "emissions"), str(tmp_path / "frames.json")
+    tune = str(timed_corpus / "tune.jsonl")
+
+    def predicted(*more):
+        output = tmp_path / "predictions.jsonl"
+        ended = slue_ner(
+            *("predict", str(run_dir), "--manifest", tune, "--output", str(output)),
+            *("--device", "cpu", *more),
+        )
+        assert (ended.status, ended.err) == (0, "")
+        return [[(e.start, e.end) for e in p.entities] for p in read_predictions(output)]
+
+    heard = predicted("--emissions", stored)
+    assert predicted("--emissions-from", stored) == heard
+    ended = slue_ner(
+        "tune", "frames", "--references", tune, "--emissions", stored, "--output", frames
+    )
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out.startswith("frame decoding: threshold_on ")
+    read = predicted("--emissions-from", stored, "--decoding", frames)
+    assert read == predicted("--decoding", frames)
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -156,8 +183,10 @@ def test_a_frame_run_is_known_by_its_config_and_saves_its_emissions_too(
         (("--pipeline", "frames", "--text-ner", "t"), "--text-ner RUN go together"),
         (("--text-ner", "t", "--emissions", "e"), "pipeline cascade has no emissions; predict"),
         (("--pipeline", "gold_text", "--emissions-from", "e"), "gold_text does not read emissions"),
+        (("--pipeline", "gold_text", "--num-workers", "2"), "text NER reads no audio; leave"),
         (("--pipeline", "frames", "--localizer", "l"), "a frame head finds times itself; leave"),
         (("--localizer", "gone.yaml"), "gone.yaml: no such file"),
+        (("--decoding", "d"), "pipeline end_to_end has no frame head; leave --decoding out"),
         (("--emissions-from", "gone"), "gone holds no emissions: it has no index.json"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -104,6 +105,24 @@ def test_joined_to_ner_no_audio_is_needed_or_unpacked(
     assert dev.audio is not None and dev.audio.samefile(audio)
     assert [(e.label, e.start) for e in dev.entities] == [("PLACE", 0.2)]
     assert not list(tmp_path.glob("out/**/*.ogg"))
+
+
+def test_what_macos_adds_to_a_zip_is_not_read(official: Path, tmp_path: Path) -> None:
+    path = packed(official)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("__MACOSX/slue-vp_nel/._slue-vp_nel_dev.tsv", b"\x00\x05\x16\x07\xff\xfe")
+    prepare_slue_nel(path, tmp_path / "out")
+    assert [u.id for u in read_manifest(tmp_path / "out" / "dev.jsonl")] == [ID]
+
+
+def test_files_of_another_zip_unpacked_before_play_no_role(official: Path, tmp_path: Path) -> None:
+    more = official / "more_dev.tsv"
+    write_tsv(more, id="more")
+    shutil.copy(official / "audio" / "dev" / f"{ID}.ogg", official / "more.ogg")
+    for ids in ({ID, "more"}, {ID}):
+        prepare_slue_nel(packed(official), tmp_path / "out")
+        assert {u.id for u in read_manifest(tmp_path / "out" / "dev.jsonl")} == ids
+        more.unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("name", ["../escaped.tsv", "/escaped.tsv", "a/../../escaped.tsv"])

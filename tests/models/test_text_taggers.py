@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
+import sys
 
 import pytest
 import torch
@@ -178,6 +181,67 @@ def test_a_source_that_cannot_be_a_tagger_is_one_sentence(text_sources, tmp_path
         pretrained_tagger(str(tmp_path), revision=None, tags=TAGS, max_tokens=512)
     with pytest.raises(ValueError, match=r"task.max_tokens=2 leaves .* no room for a word"):
         pretrained_tagger(str(text_sources["bert"]), revision=None, tags=TAGS, max_tokens=2)
+
+
+def test_a_tokenizer_of_another_model_is_refused(text_sources, tmp_path):
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((text_sources["roberta"] / name).read_bytes())
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((text_sources["bert"] / name).read_bytes())
+    with pytest.raises(
+        ValueError, match=r"the tokenizer of .* has the symbol 259 but the model kno"
+    ):
+        pretrained_tagger(str(tmp_path), revision=None, tags=TAGS, max_tokens=512)
+
+
+def test_a_tokenizer_without_its_vocabulary_is_refused(text_sources, tmp_path):
+    shutil.copytree(text_sources["roberta"], tmp_path / "bare")
+    (tmp_path / "bare/tokenizer.json").unlink()
+    settings = {"tokenizer_class": "DebertaTokenizer"}
+    (tmp_path / "bare/tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match=r"bare knows no letter; are its vocabulary files there"):
+        pretrained_tagger(str(tmp_path / "bare"), revision=None, tags=TAGS, max_tokens=512)
+
+
+def test_a_sentencepiece_model_names_the_package_that_reads_it(text_sources, tmp_path, monkeypatch):
+    shutil.copytree(text_sources["bert"], tmp_path / "albert")
+    (tmp_path / "albert/tokenizer.json").unlink()
+    (tmp_path / "albert/spm.model").write_bytes(b"")
+    settings = {"tokenizer_class": "DebertaV2Tokenizer", "vocab_type": "spm"}
+    (tmp_path / "albert/tokenizer_config.json").write_text(json.dumps(settings))
+    monkeypatch.setitem(sys.modules, "tiktoken.load", None)
+    with pytest.raises(ValueError, match=r"`pip install sentencepiece`; give a text encoder"):
+        pretrained_tagger(str(tmp_path / "albert"), revision=None, tags=TAGS, max_tokens=512)
+
+
+def test_weights_that_would_run_code_are_refused(text_sources, tmp_path, capfd):
+    class Evil:
+        def __reduce__(self):
+            return print, ("it ran",)
+
+    shutil.copytree(text_sources["bert"], tmp_path / "evil")
+    (tmp_path / "evil/model.safetensors").unlink()
+    torch.save({"weight": Evil()}, tmp_path / "evil/pytorch_model.bin")
+    with pytest.raises(ValueError, match=r"pickled weights are damaged or hold more than tensors"):
+        pretrained_tagger(str(tmp_path / "evil"), revision=None, tags=TAGS, max_tokens=512)
+    assert "it ran" not in capfd.readouterr().out
+
+
+def test_damaged_files_are_one_sentence(text_sources, tmp_path):
+    source = text_sources["bert"]
+    for name in ("model.safetensors", "tokenizer.json"):
+        folder = tmp_path / name
+        shutil.copytree(source, folder)
+        (folder / name).write_bytes((source / name).read_bytes()[:100])
+        with pytest.raises(ValueError, match=r"\(bert\) cannot be made a text tagger: "):
+            pretrained_tagger(str(folder), revision=None, tags=TAGS, max_tokens=512)
+    tagger = pretrained_tagger(str(source), revision=None, tags=TAGS, max_tokens=512)
+    for name in ("config.json", "tokenizer.json"):
+        folder = tmp_path / f"structure_{name}"
+        tagger.save_structure(folder)
+        (folder / name).write_text("{")
+        with pytest.raises(ValueError, match=rf"structure_{name} does not describe a text tagger"):
+            tagger_from_structure(folder, name="a name", max_tokens=512)
 
 
 def test_the_small_tagger_knows_frequent_words_and_reads_the_letters_of_others():

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nel_records import prediction, predictions, reference, references
 
+from slue_ner.core.types import EntitySpan
 from slue_ner.evaluation.counts import Counts
 from slue_ner.evaluation.nel_official import (
     RHOS,
@@ -111,6 +112,14 @@ def test_a_data_set_is_joined_by_id_and_summed():
     assert frame_counts_official(references, predictions) == Counts(tp=150, fp=20, fn=150)
     with pytest.raises(ValueError, match=r"1 ids \(c\) have a reference but no prediction"):
         frame_counts_official(references, [predictions[0], predictions[2]])
+
+
+def test_an_entity_without_times_is_not_missed_where_nothing_is_predicted():
+    gold = reference([("eu", 0.0, 1.0), ("news", 1.0, 2.0)], (0, 1))
+    of_ner_alone = EntitySpan("PRODUCT", "news", 3, 7)
+    both = replace(gold, entities=(*gold.entities, of_ner_alone))
+    assert word_rows_official([(both, prediction())])[0.8].tolist() == [[0, 0, 1]]
+    assert frame_rows_official([(both, prediction())]).tolist() == [[0, 0, 100]]
 
 
 def test_no_utterance_at_all_gives_no_rows():

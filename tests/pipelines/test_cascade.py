@@ -79,6 +79,26 @@ def test_an_empty_or_failed_hypothesis_has_no_entity(by_list):
     assert made[1].error == "no such audio file"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        (Word("new york", 0.1, 0.9),),
+        (Word("new", 0.1, 0.5), Word(" ", 0.5, 0.6), Word("york", 0.6, 0.9)),
+        (Word("new", 0.1, 0.5),),
+    ],
+)
+def test_words_that_do_not_spell_the_text_are_refused_by_name(by_list, words):
+    with pytest.raises(ValueError, match=r"prediction one: its words are .* but its text is 'new "):
+        cascade([Prediction("one", "new york", words=words)], None)
+
+
+def test_words_out_of_order_are_refused_by_name(by_list):
+    words = (Word("new", 0.5, 0.9), Word("york", 0.1, 0.5))
+    with pytest.raises(ValueError, match=r"prediction one: its words are not in the order in"):
+        cascade([Prediction("one", "new york", words=words)], None)
+
+
 def test_nothing_but_the_possessive_is_normalised(by_list):
     (made,) = cascade([Prediction("one", "Don't go, members' 'tis")], None)
     assert made.text == "Don't go, members' 'tis"

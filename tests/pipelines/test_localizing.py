@@ -147,6 +147,17 @@ def test_references_without_word_times_are_refused():
         tune(references, [predicted("u")])
 
 
+def test_entities_that_no_localizer_can_move_are_refused():
+    prediction = predicted("u")
+    frames = replace(
+        prediction,
+        words=None,
+        entities=tuple(replace(e, words=None) for e in prediction.entities),
+    )
+    with pytest.raises(ValueError, match="no localizer can move it; the times of a frame head"):
+        tune([spoken(prediction)], [frames])
+
+
 def test_one_speaker_has_no_halves():
     predictions = [predicted(id) for id in "uv"]
     with pytest.raises(ValueError, match="all 2 references are of one speaker"):

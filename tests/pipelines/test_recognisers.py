@@ -103,6 +103,16 @@ def test_a_checkpoint_without_ctc_head_or_delimiter_is_refused(
         recognise(bare, utterances)
 
 
+def test_a_ctc_head_smaller_than_its_tokenizer_is_refused(hub_recogniser, tmp_path, utterances):
+    letters = [token for token in VOCABULARY if token != "<pad>"]
+    ids = {token: i for i, token in enumerate([*letters, "<pad>"])}
+    (tmp_path / "letters.json").write_text(json.dumps(ids))
+    HubertForCTC(HubertConfig(vocab_size=15, pad_token_id=0, **TINY)).save_pretrained(tmp_path)
+    Wav2Vec2CTCTokenizer(str(tmp_path / "letters.json")).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"is symbol 15 but the CTC head has 15 symbols"):
+        recognise(tmp_path, utterances)
+
+
 def test_a_run_is_a_recogniser_when_its_target_is_plain(tmp_path, tiny_values, utterances, quiet):
     plain = tiny_values("task=ctc_plain", "trainer.max_updates=1", "data.evaluate=[]")
     run_experiment(plain, tmp_path / "plain", console=quiet)
@@ -140,6 +150,12 @@ def test_words_made_elsewhere_are_read_from_a_ctm(tmp_path, utterances):
     ]
     assert first.words[0].score == 0.9
     assert second.error == f"{path} has no words of dev_01" and second.text == ""
+
+
+def test_words_of_a_ctm_are_put_in_the_order_they_were_spoken(tmp_path, utterances):
+    path = tmp_path / "words.ctm"
+    path.write_text("dev_00 1 0.40 0.15 york\ndev_00 1 0.10 0.20 new\n")
+    assert recognise(path, utterances)[0].text == "new york"
 
 
 def test_words_of_other_utterances_alone_are_refused(tmp_path, utterances):

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from tokenizers import pre_tokenizers
 from transformers import (
@@ -92,6 +94,30 @@ def test_whisper_gives_words_with_times_within_the_audio(source, tiny_corpus):
         assert prediction.text == " ".join(word.text for word in prediction.words)
         times = [time for word in prediction.words for time in (word.start, word.end)]
         assert times == sorted(times) and times[0] >= 0 and times[-1] <= utterance.duration
+
+
+def test_audio_shorter_than_a_frame_fails_alone(source, tiny_corpus, tmp_path):
+    heard = read_manifest(tiny_corpus / "dev.jsonl")[0]
+    soundfile.write(tmp_path / "short.wav", np.zeros(100, dtype=np.float32), 16_000)
+    short = dataclasses.replace(heard, id="short", audio=tmp_path / "short.wav", num_samples=100)
+    first, second = recognise(source, [short, heard])
+    assert "short.wav: 100 samples are less than one frame (320)" in first.error
+    assert second.error is None and second.text
+
+
+def test_one_frame_of_audio_can_be_read(source, tiny_corpus, tmp_path):
+    heard = read_manifest(tiny_corpus / "dev.jsonl")[0]
+    soundfile.write(tmp_path / "short.wav", np.zeros(320, dtype=np.float32), 16_000)
+    short = dataclasses.replace(heard, audio=tmp_path / "short.wav", num_samples=320)
+    assert recognise(source, [short])[0].error is None
+
+
+def test_damaged_weights_are_one_sentence(source, tmp_path, tiny_corpus):
+    for path in source.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "model.safetensors").write_bytes(b"half a file")
+    with pytest.raises(ValueError, match=r"is no Whisper checkpoint with a processor"):
+        recognise(tmp_path, read_manifest(tiny_corpus / "dev.jsonl"))
 
 
 def test_word_times_are_put_in_order_and_cut_to_the_audio():

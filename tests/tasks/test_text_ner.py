@@ -195,6 +195,17 @@ def test_utterances_without_words_are_left_out_and_listed(train, tmp_path, tiny_
     json.dumps(watched.figures, allow_nan=False)
 
 
+def test_a_tune_split_without_words_is_refused_before_training(train, tmp_path, tiny_corpus):
+    write_manifest(
+        tmp_path / "data/fine-tune.jsonl", read_manifest(tiny_corpus / "fine-tune.jsonl")
+    )
+    utterances = read_manifest(tiny_corpus / "tune.jsonl")
+    silent = [replace(utterance, text="", entities=()) for utterance in utterances]
+    write_manifest(tmp_path / "data/tune.jsonl", silent)
+    with pytest.raises(ValueError, match=r"data.tune=tune holds 0 utterances with words"):
+        train(tmp_path / "run", f"data.root={tmp_path}/data")
+
+
 def test_scores_are_the_geometric_mean_of_the_tags_probabilities():
     class Fixed(torch.nn.Module):
         tags = ("O", "B-GPE", "I-GPE", "B-FAC")
@@ -222,6 +233,9 @@ def test_scores_are_the_geometric_mean_of_the_tags_probabilities():
     [
         ("task.batch_size=0", "task.batch_size must be at least 1, got 0"),
         ("task.noise=1.5", r"task.noise is a probability in \[0, 1\), got 1.5"),
+        ("task.small.hidden_size=0", "task.small.hidden_size must be at least 1, got 0"),
+        ("task.small.unknown_word=2", r"task.small.unknown_word is a probability in \[0, 1\]"),
+        ("task.revision=main", "task.revision=main is of a hub id; set task.source, too"),
         ("+task.nois=0.5", "task.nois is unknown; did you mean 'noise'"),
     ],
 )

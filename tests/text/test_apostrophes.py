@@ -49,6 +49,11 @@ def test_words_of_other_tools_are_brought_to_the_ner_form():
     )
 
 
+def test_a_typographic_apostrophe_is_an_apostrophe():
+    (eu, possessive) = to_ner_form([Word("EU\u2019s", 0.1, 0.4)])
+    assert (eu.text, possessive.text) == ("eu", "'s")
+
+
 @given(st.lists(st.text("abs'.,!?;", min_size=1, max_size=6), max_size=6))
 def test_word_by_word_the_ner_form_is_that_of_the_whole_text(texts):
     words = to_ner_form([Word(text, 0.0, 1.0) for text in texts])
