@@ -75,6 +75,8 @@ def recognise(
         return predict(
             run.model, utterances, vocabulary=run.vocabulary, **loading, **running, **more
         )
+    if not path.exists() and path.parent != Path() and path.parent.is_dir():
+        raise ValueError(f"{source}: no such run folder or checkpoint in {path.parent}")
     config = read_config(str(source))
     if config.get("model_type") == "whisper":
         found = recognise_with_whisper(str(source), utterances, **running)

@@ -190,3 +190,9 @@ def test_a_source_of_no_known_kind_is_refused(tmp_path, utterances):
         recognise(tmp_path, utterances)
     with pytest.raises(ValueError, match="neither a folder nor a hub id"):
         recognise("/no/such/place", utterances)
+
+
+def test_a_mistyped_run_is_not_looked_for_on_the_hub(tmp_path, utterances):
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(ValueError, match=r"runs/asrr: no such run folder or checkpoint in .*runs$"):
+        recognise(tmp_path / "runs" / "asrr", utterances)
