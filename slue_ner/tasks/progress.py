@@ -31,6 +31,8 @@ class Throughput(Callback):
         audio_seconds: real (unpadded) audio trained on by this process.
         padded_seconds: the same with padding.
         train_seconds: wall-clock time between the start and the end of training batches.
+        earlier_seconds: wall-clock time of earlier launches of the run, up to the state that
+            this one started from.
     """
 
     def __init__(self, sample_rate: int = 16_000) -> None:
@@ -38,6 +40,8 @@ class Throughput(Callback):
         self.audio_seconds = 0.0
         self.padded_seconds = 0.0
         self.train_seconds = 0.0
+        self.earlier_seconds = 0.0
+        self._started = time.perf_counter()
         self.flops_per_padded_second: float | None = None
         self._mark: float | None = None
 
@@ -47,6 +51,7 @@ class Throughput(Callback):
             "audio_seconds": self.audio_seconds,
             "padded_seconds": self.padded_seconds,
             "train_seconds": self.train_seconds,
+            "seconds": self.seconds,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -54,6 +59,7 @@ class Throughput(Callback):
         self.audio_seconds = state_dict["audio_seconds"]
         self.padded_seconds = state_dict["padded_seconds"]
         self.train_seconds = state_dict["train_seconds"]
+        self.earlier_seconds = state_dict.get("seconds", 0.0)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
@@ -101,6 +107,11 @@ class Throughput(Callback):
         self.padded_seconds += len(batch) * longest / self.sample_rate
 
     @property
+    def seconds(self) -> float:
+        """Wall-clock time since this was made, and of earlier launches; validation included."""
+        return self.earlier_seconds + time.perf_counter() - self._started
+
+    @property
     def rate(self) -> float:
         """Audio seconds per second of training."""
         return self.audio_seconds / self.train_seconds if self.train_seconds else 0.0
@@ -113,6 +124,7 @@ class Throughput(Callback):
     def summary(self) -> dict[str, float]:
         """Figures for ``metrics.json``."""
         figures = {
+            "seconds": self.seconds,
             "audio_seconds": self.audio_seconds,
             "train_seconds": self.train_seconds,
             "audio_seconds_per_second": self.rate,

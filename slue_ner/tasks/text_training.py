@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -75,7 +74,6 @@ def fit_text(config: TextConfig, run_dir: Path, *, console: Console) -> Fit:
         highlight=False,
     )
     throughput = WordThroughput()
-    started = time.perf_counter()
     ranks = {"rank": rank, "num_ranks": num_ranks}
     checkpoints = run_updates(
         config,
@@ -90,7 +88,6 @@ def fit_text(config: TextConfig, run_dir: Path, *, console: Console) -> Fit:
     figures = {
         "updates": task.global_step,
         "best_update": checkpoints.best_update,
-        "seconds": time.perf_counter() - started,
         "peak_memory_bytes": peak_memory(),
         "tagger": tagger.name,
         "num_train_sentences": len(train),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -51,7 +50,6 @@ def fit(config: TrainConfig, run_dir: Path, *, console: Console) -> Fit:
         highlight=False,
     )
     throughput = Throughput()
-    started = time.perf_counter()
     with _states(config, task, [*made.train, *tune], run_dir, console=console) as states:
         checkpoints = run_updates(
             config,
@@ -69,7 +67,6 @@ def fit(config: TrainConfig, run_dir: Path, *, console: Console) -> Fit:
     figures = {
         "updates": task.global_step,
         "best_update": checkpoints.best_update,
-        "seconds": time.perf_counter() - started,
         "peak_memory_bytes": peak_memory(),
         "num_train_utterances": len(made.train),
         "left_out": {reason: len(ids) for reason, ids in left_out.items()},

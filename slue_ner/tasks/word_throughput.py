@@ -23,12 +23,12 @@ class WordThroughput(Throughput):
 
     def state_dict(self) -> dict[str, Any]:
         """Counts go on over a restart."""
-        return {"num_words": self.num_words, "train_seconds": self.train_seconds}
+        return {**super().state_dict(), "num_words": self.num_words}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what ``state_dict`` returned."""
+        super().load_state_dict(state_dict)
         self.num_words = state_dict["num_words"]
-        self.train_seconds = state_dict["train_seconds"]
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -52,6 +52,7 @@ class WordThroughput(Throughput):
     def summary(self) -> dict[str, float]:
         """Figures for ``metrics.json``."""
         return {
+            "seconds": self.seconds,
             "words": self.num_words,
             "train_seconds": self.train_seconds,
             "words_per_second": self.rate,

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from slue_ner.tasks.checkpoints import StopRequestedError
+from slue_ner.tasks.progress import Throughput
 
 # 16 utterances of about 1 s in batches of at most 4 padded seconds: more than one epoch in 6
 # updates of two batches
@@ -64,3 +65,19 @@ def test_loader_processes_change_neither_the_order_nor_the_weights(train, tmp_pa
     rest = train(tmp_path / "cut", "data.num_workers=2")
     assert rest.batches == whole.batches[4:]
     assert_same_weights(rest.weights(), whole.weights())
+
+
+def test_seconds_of_earlier_launches_are_counted(train, tmp_path, monkeypatch):
+    with pytest.raises(StopRequestedError):
+        train(tmp_path / "cut", stop_after=4)
+    state = torch.load(tmp_path / "cut/checkpoints/last.ckpt", weights_only=True)
+    (counted,) = (s["seconds"] for s in state["callbacks"].values() if "seconds" in s)
+    assert 0 < counted < 60
+    loaded = Throughput.load_state_dict
+
+    def load_an_hour_more(self, state_dict):
+        loaded(self, {**state_dict, "seconds": state_dict["seconds"] + 3600})
+
+    monkeypatch.setattr(Throughput, "load_state_dict", load_an_hour_more)
+    rest = train(tmp_path / "cut")
+    assert 3600 + counted < rest.fit.figures["seconds"] < 3660 + counted
