@@ -101,6 +101,10 @@ def test_every_strategy_is_one_training_on_one_core(
         last = {
             **{name: [f"adaptation={name}"] for name in NAMES},
             "frozen_layer": ["adaptation=frozen_layer", "adaptation.layer=6"],
+            "lora": [
+                *("adaptation=lora", "adaptation.alpha=8"),
+                *("adaptation.freeze_updates=60", "optim.lr=1e-3"),
+            ],
             "asr": ["task=ctc_plain"],
             "frames": ["task=frames_joint"],
             "text_ner": ["data.root=data/quickstart"],

@@ -239,9 +239,12 @@ def test_blocks_above_the_layer_that_is_read_are_unused(tiny_encoder):
     assert {name.split(".")[3] for name in report.unused} == {"1", "2"}
 
 
-def test_an_encoder_can_wait_frozen_for_its_first_updates(family_style, tiny_encoder, noise):
+@pytest.mark.parametrize("strategy", [Full, Lora, TopLayers])
+def test_an_encoder_can_wait_frozen_for_its_first_updates(
+    family_style, strategy, tiny_encoder, noise
+):
     encoder = tiny_encoder(family_style)
-    report = Full(freeze_updates=2).apply(encoder)
+    report = strategy(freeze_updates=2).apply(encoder)
     assert report.encoder_frozen_until == 2
     mix = build_mixing(MixingOptions(), num_layers=encoder.num_layers)
     freeze(encoder)

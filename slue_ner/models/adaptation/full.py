@@ -8,30 +8,22 @@ from typing import ClassVar
 import torch
 
 from slue_ner.models.adaptation.report import AdaptationReport, parameter_names, settle
-from slue_ner.models.adaptation.strategy import Strategy, check_count
+from slue_ner.models.adaptation.strategy import HeadFirst, check_count
 from slue_ner.models.building import fresh_blocks
 from slue_ner.models.encoder import SpeechEncoder
 from slue_ner.models.mixing import MixingOptions
 
 
 @dataclass(kw_only=True)
-class Full(Strategy):
+class Full(HeadFirst):
     """Train everything, by default all but the convolutional front end.
 
     Attributes:
         freeze_front_end: keep the waveform convolutions; log-mel encoders have none.
-        freeze_updates: optimiser updates during which only the head is trained.
     """
 
     name: ClassVar[str] = "full"
     freeze_front_end: bool = True
-    freeze_updates: int = 0
-
-    def __post_init__(self) -> None:
-        if self.freeze_updates < 0:
-            raise ValueError(
-                f"adaptation={self.name} needs freeze_updates >= 0, got {self.freeze_updates}"
-            )
 
     def apply(
         self, encoder: SpeechEncoder, *, mixing: MixingOptions | None = None

@@ -7,13 +7,13 @@ from typing import ClassVar
 
 from slue_ner.models.adaptation.lora import inject_adapters
 from slue_ner.models.adaptation.report import AdaptationReport, parameter_names, settle
-from slue_ner.models.adaptation.strategy import Strategy, check_count
+from slue_ner.models.adaptation.strategy import HeadFirst, check_count
 from slue_ner.models.encoder import SpeechEncoder
 from slue_ner.models.mixing import MixingOptions
 
 
 @dataclass(kw_only=True)
-class TopLayers(Strategy):
+class TopLayers(HeadFirst):
     """Train the last blocks and the final LayerNorm above them; the rest stays as it is.
 
     Attributes:
@@ -34,11 +34,17 @@ class TopLayers(Strategy):
         if encoder.final_norm is not None:
             trainable += parameter_names(encoder, encoder.final_norm)
         layers = self.layers(encoder, mixing=mixing)
-        return settle(encoder, strategy=self.name, trainable=trainable, layers=layers)
+        return settle(
+            encoder,
+            strategy=self.name,
+            trainable=trainable,
+            layers=layers,
+            encoder_frozen_until=self.freeze_updates,
+        )
 
 
 @dataclass(kw_only=True)
-class Lora(Strategy):
+class Lora(HeadFirst):
     """Train low-rank adapters in every block and nothing else (arXiv:2106.09685).
 
     Attributes:
@@ -55,6 +61,7 @@ class Lora(Strategy):
     targets: list[str] = field(default_factory=lambda: ["query", "key", "value", "output"])
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.rank < 1:
             raise ValueError(f"adaptation=lora needs rank >= 1, got {self.rank}")
         if self.alpha <= 0:
@@ -75,5 +82,10 @@ class Lora(Strategy):
             targets=self.targets,
         )
         return settle(
-            encoder, strategy=self.name, trainable=injected, layers=layers, injected=injected
+            encoder,
+            strategy=self.name,
+            trainable=injected,
+            layers=layers,
+            injected=injected,
+            encoder_frozen_until=self.freeze_updates,
         )

@@ -43,6 +43,26 @@ class Strategy:
         return (mixing or self.default_mixing()).layers_needed(encoder.num_layers)
 
 
+@dataclass(kw_only=True)
+class HeadFirst(Strategy):
+    """A strategy whose new head may learn alone for a while.
+
+    The gradient of a head that knows nothing yet spoils what an encoder knows, or teaches adapters
+    nonsense that takes long to forget.
+
+    Attributes:
+        freeze_updates: optimiser updates during which only the head is trained.
+    """
+
+    freeze_updates: int = 0
+
+    def __post_init__(self) -> None:
+        if self.freeze_updates < 0:
+            raise ValueError(
+                f"adaptation={self.name} needs freeze_updates >= 0, got {self.freeze_updates}"
+            )
+
+
 def check_count(
     name: str, value: int, *, lowest: int, highest: int, what: str = "num_layers"
 ) -> None:
