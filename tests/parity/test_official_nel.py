@@ -79,7 +79,8 @@ def test_gold_entities_without_times_are_missed_for_as_long_as_their_words():
 
 def test_without_prediction_every_token_of_a_gold_phrase_is_missed_split_at_single_spaces():
     phrases = ("the eu", "two  three")  # the double space makes an empty token
-    gold = reference([("x", 0.0, 1.0)], entities=tuple(EntitySpan("ORG", p) for p in phrases))
+    timed = tuple(EntitySpan("ORG", phrase, start=0.0, end=1.0) for phrase in phrases)
+    gold = reference([("x", 0.0, 1.0)], entities=timed)
     assert words_at(0.8, gold, prediction()) == (0, 0, 2 + 3)
 
 
