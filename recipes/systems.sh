@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What finds entities, and what says when, side by side: end to end, cascade, the cascade on gold
 # text (with gold word times where there are any), and frame heads; times from CTC, from forced
-# alignment, from frames. Predictions and scores go to RUNS/systems, the table to the block
-# `systems` of PAGE, if one is given, else to the terminal.
+# alignment, from frames. Emissions, predictions and scores go to RUNS/systems, the table to the
+# block `systems` of PAGE, if one is given, else to the terminal.
 #
 #   recipes/systems.sh RUNS TUNE TEST [PAGE]
 #
@@ -20,13 +20,15 @@ predict() { # predict NAME RUN [--text-ner RUN]
   local name=$1 split
   shift
   for split in "${splits[@]}"; do
-    slue-ner predict "$@" --manifest "${!split}" --output "$out/$name.$split.jsonl"
+    slue-ner predict "$@" --manifest "${!split}" --output "$out/$name.$split.jsonl" \
+      --emissions "$out/$name.$split.emissions"
   done
 }
 align() { # align FROM NAME RUN: the words and entities of FROM, times from forced alignment
   local split
   for split in "${splits[@]}"; do
-    slue-ner align "$3" "${!split}" "$out/$2.$split.jsonl" --predictions "$out/$1.$split.jsonl"
+    slue-ner align "$3" "${!split}" "$out/$2.$split.jsonl" --predictions "$out/$1.$split.jsonl" \
+      --emissions "$out/$1.$split.emissions"
   done
 }
 localize() { # localize NAME: times by the rule that is best on TUNE, scored on TEST
