@@ -16,19 +16,25 @@ mkdir -p "$out"
 score() { # score NAME: the predictions OUT/NAME.jsonl
   slue-ner score --references "$test" --predictions "$out/$1.jsonl" --json "$out/$1.json" > "$out/$1.txt"
 }
-predict() { # predict NAME RUN [--text-ner RUN]
-  local name=$1 split
-  shift
+predict() { # predict NAME RUN: what the model emits, and what is read from it
+  local split
   for split in "${splits[@]}"; do
-    slue-ner predict "$@" --manifest "${!split}" --output "$out/$name.$split.jsonl" \
-      --emissions "$out/$name.$split.emissions"
+    slue-ner predict "$2" --manifest "${!split}" --output "$out/$1.$split.jsonl" \
+      --emissions "$out/$1.$split.emissions"
   done
 }
-align() { # align FROM NAME RUN: the words and entities of FROM, times from forced alignment
+find_in_text() { # find_in_text FROM NAME: entities in the words of FROM
+  local split
+  for split in "${splits[@]}"; do
+    slue-ner predict "$out/$1.$split.jsonl" --text-ner "$runs/text_ner" \
+      --manifest "${!split}" --output "$out/$2.$split.jsonl"
+  done
+}
+align() { # align FROM NAME RUN EMITTED: the words and entities of FROM, times from forced alignment
   local split
   for split in "${splits[@]}"; do
     slue-ner align "$3" "${!split}" "$out/$2.$split.jsonl" --predictions "$out/$1.$split.jsonl" \
-      --emissions "$out/$1.$split.emissions"
+      --emissions "$out/$4.$split.emissions"
   done
 }
 localize() { # localize NAME: times by the rule that is best on TUNE, scored on TEST
@@ -46,9 +52,10 @@ localize() { # localize NAME: times by the rule that is best on TUNE, scored on 
 if [ "$tune" = "$test" ]; then splits=(test); else splits=(tune test); fi
 e2e=$runs/${E2E:-e2e}
 predict e2e "$e2e"
-align e2e e2e_aligned "$e2e"
-predict cascade "$runs/asr" --text-ner "$runs/text_ner"
-align cascade cascade_aligned "$runs/asr"
+align e2e e2e_aligned "$e2e" e2e
+predict asr "$runs/asr"
+find_in_text asr cascade
+align cascade cascade_aligned "$runs/asr" asr
 for name in e2e e2e_aligned cascade cascade_aligned; do localize "$name"; done
 slue-ner predict "$runs/text_ner" --manifest "$test" --output "$out/gold_text.jsonl"
 score gold_text
