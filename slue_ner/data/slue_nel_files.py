@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import csv
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from slue_ner.core.files import sha256
 from slue_ner.data.dataset import clear_dataset
 from slue_ner.data.slue_nel_hub import ENTITY_FIELDS, nel_entities
 from slue_ner.data.slue_nel_row import NelRow
+from slue_ner.data.slue_tsv import tsv_rows
 from slue_ner.data.time_sources import textgrid_files, textgrid_of, words_tier
 
 _SPLITS = {"dev": "dev", "validation": "dev", "test": "test"}
@@ -108,23 +108,11 @@ def _audio_files(folder: Path) -> dict[str, Path]:
 
 
 def _read_tsv(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        try:
-            header = next(reader, [])
-            if "id" not in header or not any(name in header for name in _ENTITIES):
-                return
-            for fields in reader:
-                if not fields:
-                    continue
-                if len(fields) != len(header):
-                    raise ValueError(
-                        f"{path}:{reader.line_num}: {len(fields)} columns, but the header has "
-                        f"{len(header)}"
-                    )
-                yield f"{path}:{reader.line_num}", dict(zip(header, fields, strict=True))
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}:{reader.line_num + 1}: not a UTF-8 TSV: {error}") from error
+    def meant(header: list[str]) -> bool:
+        return "id" in header and any(name in header for name in _ENTITIES)
+
+    for number, fields in tsv_rows(path, meant):
+        yield f"{path}:{number}", fields
 
 
 def _row(

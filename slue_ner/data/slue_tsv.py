@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from slue_ner.core.suggest import nearest
@@ -57,11 +57,32 @@ def read_slue_tsv(path: Path, *, split: str | None) -> list[Utterance]:
 
 
 def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    def meant(header: list[str]) -> bool:
+        _check_header(path, header)
+        return True
+
+    return tsv_rows(path, meant)
+
+
+def tsv_rows(
+    path: Path, meant: Callable[[list[str]], bool]
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and fields by column of each row, read as SLUE writes them, without quotes.
+
+    Args:
+        path: the file.
+        meant: told the header, says whether the rows are wanted; there are none if not.
+
+    Raises:
+        ValueError: as ``file:line: what`` for a row of another length and for a file that is
+            no UTF-8.
+    """
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         try:
             header = next(reader, [])
-            _check_header(path, header)
+            if not meant(header):
+                return
             for fields in reader:
                 if not fields:
                     continue

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import partial
 
 import pytest
 import torch
+from changed_corpora import change_corpus
 
-from slue_ner.core.records import read_manifest, write_manifest
 from slue_ner.core.types import EntitySpan
 from slue_ner.evaluation.counts import Counts
 from slue_ner.tasks.checkpoints import StopRequestedError
@@ -31,18 +32,8 @@ def train_frames(train, timed_corpus):
 
 @pytest.fixture
 def changed_corpus(timed_corpus, tmp_path):
-    """``changed_corpus("tune", change)``: the timed corpus with one split's manifest changed."""
-
-    def build(split: str, change):
-        folder = tmp_path / "changed"
-        for name in ("fine-tune", "tune", "dev"):
-            utterances = read_manifest(timed_corpus / f"{name}.jsonl")
-            if name == split:
-                utterances = [change(i, utterance) for i, utterance in enumerate(utterances)]
-            write_manifest(folder / f"{name}.jsonl", utterances)
-        return f"data.root={folder}"
-
-    return build
+    """``changed_corpus("tune", change)``: the corpus with one split's manifest changed."""
+    return partial(change_corpus, timed_corpus, tmp_path / "changed")
 
 
 def without_times(utterance):

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import partial
 
 import pytest
 import torch
+from changed_corpora import change_corpus
 
 from slue_ner.core.records import read_manifest, write_manifest
 from slue_ner.models.ctc_model import CTCModel, Emissions
@@ -28,18 +30,8 @@ WAVLM = (
 
 @pytest.fixture
 def changed_corpus(tiny_corpus, tmp_path):
-    """``changed_corpus("tune", change)``: the tiny corpus with one split's manifest changed."""
-
-    def build(split: str, change):
-        folder = tmp_path / "changed"
-        for name in ("fine-tune", "tune", "dev"):
-            utterances = read_manifest(tiny_corpus / f"{name}.jsonl")
-            if name == split:
-                utterances = [change(i, utterance) for i, utterance in enumerate(utterances)]
-            write_manifest(folder / f"{name}.jsonl", utterances)
-        return f"data.root={folder}"
-
-    return build
+    """``changed_corpus("tune", change)``: the corpus with one split's manifest changed."""
+    return partial(change_corpus, tiny_corpus, tmp_path / "changed")
 
 
 @pytest.fixture
