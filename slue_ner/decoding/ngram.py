@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from slue_ner.decoding.compiling import compiled
+
 UNKNOWN_WORD = "<unk>"
 START_WORD = "<s>"
 END_WORD = "</s>"
@@ -84,7 +86,7 @@ class NgramModel:
 
     def score(self, words: Sequence[str]) -> np.ndarray:
         """Log10 probability of each word of a sentence and of its end, ``(n + 1,)`` float64."""
-        scores: np.ndarray = _compiled()(
+        scores: np.ndarray = _compiled_score()(
             self.start,
             np.append(self.encode(words), np.int32(END_ID)),
             *(self.word, self.log_prob, self.back_off, self.suffix, self.first_child),
@@ -132,19 +134,13 @@ def advance(
 @cache
 def compiled_advance() -> Callable[..., Any]:
     """``advance`` as numba compiles it, for use in other compiled functions."""
-    import numba
-
-    compiled: Callable[..., Any] = numba.njit(advance, nogil=True)
-    return compiled
+    return compiled(advance)
 
 
 @cache
-def _compiled() -> Callable[..., Any]:
-    import numba
-
+def _compiled_score() -> Callable[..., Any]:
     step = compiled_advance()
 
-    @numba.njit(nogil=True)
     def score(
         state: int,
         ids: np.ndarray,
@@ -161,8 +157,7 @@ def _compiled() -> Callable[..., Any]:
             )
         return scores
 
-    compiled: Callable[..., Any] = score
-    return compiled
+    return compiled(score)
 
 
 def build(

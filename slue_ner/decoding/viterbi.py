@@ -11,9 +11,11 @@ second pass costs ``T * block`` cells instead of ``T * U``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import cache
 
 import numpy as np
+
+from slue_ner.decoding.compiling import compiled
 
 
 def best_path(
@@ -128,22 +130,6 @@ def _search(
     return score
 
 
-_compiled: Callable[..., float] | None = None
-
-
+@cache
 def _compiled_search() -> Callable[..., float]:
-    global _compiled
-    if _compiled is None:
-        _compiled = _compile(_search)
-    return _compiled
-
-
-def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function compiled, and kept on disk for the next process if a folder can be written."""
-    import numba  # half a second, which only those who align should wait
-
-    try:
-        compiled: Callable[..., Any] = numba.njit(function, cache=True, nogil=True)
-    except RuntimeError:  # neither the package's folder nor the user's can hold the cache
-        compiled = numba.njit(function, nogil=True)
-    return compiled
+    return compiled(_search)

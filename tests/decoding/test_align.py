@@ -11,7 +11,7 @@ import torchaudio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slue_ner.decoding import viterbi
+from slue_ner.decoding import compiling
 from slue_ner.decoding.align import align, estimate_priors
 from slue_ner.decoding.ctc import min_frames
 
@@ -212,7 +212,7 @@ def test_an_install_that_cannot_keep_compiled_code_compiles_all_the_same(monkeyp
         return njit(function, **options)
 
     monkeypatch.setattr(numba, "njit", without_a_folder)
-    assert viterbi._compile(plus_one)(1) == 2
+    assert compiling.compiled(plus_one)(1) == 2
 
 
 def plus_one(number):
