@@ -13,14 +13,11 @@ Logarithms are to base 10, as in ARPA files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import Any
+from functools import cached_property
 
 import numpy as np
-
-from slue_ner.decoding.compiling import compiled
 
 UNKNOWN_WORD = "<unk>"
 START_WORD = "<s>"
@@ -86,78 +83,14 @@ class NgramModel:
 
     def score(self, words: Sequence[str]) -> np.ndarray:
         """Log10 probability of each word of a sentence and of its end, ``(n + 1,)`` float64."""
-        scores: np.ndarray = _compiled_score()(
+        from slue_ner.decoding.ngram_kernel import score  # numba takes half a second to import
+
+        scores: np.ndarray = score(
             self.start,
             np.append(self.encode(words), np.int32(END_ID)),
             *(self.word, self.log_prob, self.back_off, self.suffix, self.first_child),
         )
         return scores
-
-
-def advance(
-    state: int,
-    id: int,
-    word: np.ndarray,
-    log_prob: np.ndarray,
-    back_off: np.ndarray,
-    suffix: np.ndarray,
-    first_child: np.ndarray,
-) -> tuple[float, int]:
-    """Score a word after a state; Python that numba compiles.
-
-    Returns:
-        The word's log10 probability and the state after it.
-    """
-    score = 0.0
-    found = 1 + id  # every word is a child of the root
-    while state:
-        low, high = int(first_child[state]), int(first_child[state + 1])
-        while low < high:
-            middle = (low + high) // 2
-            if word[middle] < id:
-                low = middle + 1
-            else:
-                high = middle
-        if low < first_child[state + 1] and word[low] == id:
-            found = low
-            break
-        score += back_off[state]
-        state = int(suffix[state])
-    score += log_prob[found]
-    state = found
-    # an end that no n-gram goes on from, and that costs nothing to leave, need not be told apart
-    while state and first_child[state] == first_child[state + 1] and back_off[state] == 0.0:
-        state = int(suffix[state])
-    return score, state
-
-
-@cache
-def compiled_advance() -> Callable[..., Any]:
-    """``advance`` as numba compiles it, for use in other compiled functions."""
-    return compiled(advance)
-
-
-@cache
-def _compiled_score() -> Callable[..., Any]:
-    step = compiled_advance()
-
-    def score(
-        state: int,
-        ids: np.ndarray,
-        word: np.ndarray,
-        log_prob: np.ndarray,
-        back_off: np.ndarray,
-        suffix: np.ndarray,
-        first_child: np.ndarray,
-    ) -> np.ndarray:
-        scores = np.empty(len(ids))
-        for index in range(len(ids)):
-            scores[index], state = step(
-                state, ids[index], word, log_prob, back_off, suffix, first_child
-            )
-        return scores
-
-    return compiled(score)
 
 
 def build(
