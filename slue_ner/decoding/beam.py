@@ -1,0 +1,213 @@
+"""Beam search over CTC emissions, with a language model and a grammar of entities.
+
+A hypothesis is a sequence of symbols ``y``; its score is, in nats,
+
+    log P(y | audio)                          all CTC paths that collapse to y, or the best of them
+    + lm_weight * log P(words of y)           with the end of the sentence
+    + word_score * number of words            marks of entities are words, too
+    + boosts of the hot words in y
+
+``log P(words)`` depends on what there is:
+
+- a word model and a closed vocabulary: every word is in the lexicon, and the model scores it;
+- a word model and ``unknown_score``: other words may be written as well. They cost the model's
+  ``<unk>``, and what a character model says of their spelling and the delimiter behind it, if there
+  is one; ``unknown_score`` is added for each;
+- a character model alone: scores every symbol, delimiters included;
+- none: 0.
+
+Delimiters that are doubled or lead write no word and cost nothing but their emission. A last word
+without a delimiter counts as ended. Scores are exact for what the beam returns, up to paths that
+went through prefixes it had dropped.
+
+Source: prefix search of arXiv:1408.2873, with the look-ahead of a lexicon tree (Ortmanns et al.,
+1996), of which the score of a whole hypothesis holds nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from slue_ner.core.types import TokenSpan
+from slue_ner.decoding.align import align
+from slue_ner.decoding.ctc import BLANK_ID
+from slue_ner.decoding.scoring_rules import Scorer
+
+MERGES = ("sum", "max")
+
+
+@dataclass(frozen=True, slots=True)
+class BeamOptions:
+    """How emissions are searched; see the head of this file for the score.
+
+    Attributes:
+        lm_weight: of the language model, at least 0.
+        word_score: added for every word, in nats; positive for more, shorter words.
+        unknown_score: added for every word outside the lexicon, in nats; ``None`` forbids them.
+        beam: hypotheses kept after every frame.
+        beam_threshold: hypotheses that are so many nats worse than the best one are dropped.
+        symbols: tried in every frame, the most probable ones.
+        blank_threshold: a frame whose blank is at least so probable lets no hypothesis grow; 1
+            looks at all that are not certain.
+        grammar: an entity is opened by a type symbol, holds words, and is closed by ``]``; none
+            lies in another, is empty, or stays open. For models without entities nothing changes.
+        merge: ``sum`` adds up the paths of a hypothesis, ``max`` takes the best one (as wav2letter
+            does by default).
+        hot_word_boost: added for every word of a hot phrase that is written whole, in nats.
+    """
+
+    lm_weight: float = 1.0
+    word_score: float = 0.0
+    unknown_score: float | None = None
+    beam: int = 100
+    beam_threshold: float = 25.0
+    symbols: int = 100
+    blank_threshold: float = 0.9999
+    grammar: bool = True
+    merge: str = "sum"
+    hot_word_boost: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.merge not in MERGES:
+            raise ValueError(f"merge must be one of {', '.join(MERGES)}, got {self.merge!r}")
+        if self.beam < 1 or self.symbols < 1:
+            raise ValueError(
+                f"beam and symbols must be at least 1, got {self.beam} and {self.symbols}"
+            )
+        if not 0 < self.blank_threshold <= 1:
+            raise ValueError(f"blank_threshold must lie in (0, 1], got {self.blank_threshold}")
+        for name in ("lm_weight", "beam_threshold", "hot_word_boost"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} must be a number of at least 0, got {value}")
+        for name in ("word_score", "unknown_score"):
+            value = getattr(self, name)
+            if value is not None and not abs(value) <= 100:
+                raise ValueError(f"{name} must lie between -100 and 100, got {value}")
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """A sequence of symbols that the search found.
+
+    Attributes:
+        symbols: ids, collapsed, without blanks.
+        score: see the head of this file, nats.
+        whole: false where no hypothesis in the beam could end: this is the best one, cut behind
+            the last place where it could, and ``score`` is that of what was cut.
+    """
+
+    symbols: tuple[int, ...]
+    score: float
+    whole: bool = True
+
+
+class BeamDecoder:
+    """Searches emissions; may be used by many threads at once.
+
+    Args:
+        scorer: vocabulary, language models, lexicon and hot words, and how they weigh.
+    """
+
+    def __init__(self, scorer: Scorer) -> None:
+        self.scorer = scorer
+        self.options = scorer.options
+
+    def decode(self, log_probs: np.ndarray, *, num_best: int = 1) -> list[Hypothesis]:
+        """The best hypotheses, best first: at least 1, at most ``num_best``.
+
+        Args:
+            log_probs: ``(T, V)``, natural logarithms.
+            num_best: how many to return.
+
+        Raises:
+            ValueError: for emissions over another number of symbols, or with NaN.
+        """
+        from slue_ner.decoding.beam_kernel import GRAMMAR, OUTSIDE, PARENT, SYMBOL, new_nodes
+        from slue_ner.decoding.beam_search import search
+
+        scorer, options = self.scorer, self.options
+        if log_probs.ndim != 2 or log_probs.shape[1] != len(scorer.symbols):
+            raise ValueError(
+                f"emissions have shape {log_probs.shape} but the vocabulary has "
+                f"{len(scorer.symbols)} symbols; they belong to different models"
+            )
+        probs = np.exp(log_probs, dtype=np.float64)
+        if np.isnan(probs).any():
+            raise ValueError("emissions hold NaN; the model that made them is broken")
+        ints, floats = new_nodes(64 + options.beam + 4 * len(probs), scorer.rules)
+        nodes_table, nodes, scores, ends = search(
+            probs,
+            scorer.rules,
+            ints,
+            floats,
+            BLANK_ID,
+            options.beam,
+            math.exp(-options.beam_threshold),
+            options.symbols,
+            options.blank_threshold,
+            options.merge == "sum",
+        )
+
+        def spelled(node: int) -> tuple[int, ...]:
+            symbols: list[int] = []
+            while node > 0:
+                symbols.append(int(nodes_table[node, SYMBOL]))
+                node = int(nodes_table[node, PARENT])
+            return tuple(reversed(symbols))
+
+        totals = scores + ends
+        best = [int(i) for i in np.argsort(-totals, kind="stable") if totals[i] > -math.inf]
+        if best:
+            return [Hypothesis(spelled(nodes[i]), float(totals[i])) for i in best[:num_best]]
+        index = int(np.argmax(scores))
+        node = int(nodes[index])
+        delimiter = scorer.rules.delimiter
+        while node > 0 and (
+            nodes_table[node, SYMBOL] != delimiter
+            or (options.grammar and nodes_table[node, GRAMMAR] != OUTSIDE)
+        ):
+            node = int(nodes_table[node, PARENT])
+        return [Hypothesis(spelled(node), float(scores[index]), whole=False)]
+
+    def tokens(self, log_probs: np.ndarray, hypothesis: Hypothesis) -> tuple[TokenSpan, ...]:
+        """The frames that each symbol of a hypothesis fills on its best path, and its mean posterior.
+
+        Args:
+            log_probs: ``(T, V)``, those that were searched.
+            hypothesis: what was found.
+        """
+        floor = np.maximum(log_probs, -1e4)  # a path exists whatever was rounded to nothing
+        path = align(floor, hypothesis.symbols)
+        spans = zip(
+            hypothesis.symbols,
+            path.firsts.tolist(),
+            path.lasts.tolist(),
+            path.scores.tolist(),
+            strict=True,
+        )
+        return tuple(TokenSpan(self.scorer.symbols[s], *place) for s, *place in spans)
+
+    def decode_all(
+        self, emissions: Iterable[np.ndarray], *, threads: int = 1
+    ) -> Iterator[tuple[TokenSpan, ...]]:
+        """The best hypothesis of each utterance as token spans, in their order.
+
+        Args:
+            emissions: ``(T, V)`` of each utterance.
+            threads: utterances searched at once.
+        """
+
+        def one(log_probs: np.ndarray) -> tuple[TokenSpan, ...]:
+            return self.tokens(log_probs, self.decode(log_probs)[0])
+
+        if threads <= 1:
+            yield from map(one, emissions)
+            return
+        with ThreadPoolExecutor(threads) as pool:
+            yield from pool.map(one, emissions)

@@ -1,0 +1,247 @@
+"""Vocabulary, language models, lexicon and hot words, made ready for a beam search."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from slue_ner.core.labels import END_SYMBOL, LabelSet
+from slue_ner.decoding.ctc import BLANK_ID
+from slue_ner.decoding.hot_words import HotWords, build_hot_words
+from slue_ner.decoding.lexicon import build_lexicon
+from slue_ner.decoding.ngram import (
+    END_WORD,
+    START_ID,
+    START_WORD,
+    UNKNOWN_ID,
+    UNKNOWN_WORD,
+    NgramModel,
+)
+from slue_ner.text.markup import DELIMITER
+from slue_ner.text.vocabulary import UNKNOWN
+
+if TYPE_CHECKING:
+    from slue_ner.decoding.beam import BeamOptions
+    from slue_ner.decoding.beam_kernel import Ngrams, Rules, Tree
+
+_NO_WORDS = (UNKNOWN_WORD, START_WORD, END_WORD)
+_NUM_NAMED = 5
+
+
+class Scorer:
+    """What scores a prefix, beside the emissions.
+
+    Args:
+        symbols: ``V`` CTC symbols, of which the first is the blank and ``|`` stands for a space.
+        options: weights.
+        labels: the label set whose marks are among the symbols; ``None`` for plain ASR.
+        words: a language model over words, marks included where there are some.
+        characters: a language model over symbols, ``|`` behind every word. Alone it scores every
+            symbol, beside a word model the spelling of unknown words.
+        lexicon: words that may be written; default: those of the word model.
+        hot_words: phrases and how often ``hot_word_boost`` counts for each of their words.
+
+    Attributes:
+        unspelled: words of the lexicon left out because of characters that are no symbols.
+
+    Raises:
+        ValueError: for models that do not fit the vocabulary or the options, naming what is
+            missing.
+    """
+
+    def __init__(
+        self,
+        symbols: Sequence[str],
+        options: BeamOptions,
+        *,
+        labels: LabelSet | None = None,
+        words: NgramModel | None = None,
+        characters: NgramModel | None = None,
+        lexicon: Sequence[str] | None = None,
+        hot_words: Mapping[str, float] | None = None,
+    ) -> None:
+        self.symbols = tuple(symbols)
+        self.options = options
+        self.unspelled: tuple[str, ...] = ()
+        self._ids = {symbol: id for id, symbol in enumerate(self.symbols)}
+        if DELIMITER not in self._ids:
+            raise ValueError(f"the vocabulary has no {DELIMITER!r}, so there are no words to find")
+        marks = [] if labels is None else [*labels.symbols.values(), END_SYMBOL]
+        if words is not None:
+            _check(words, marks, "words", self._ids)
+        if characters is not None:
+            _check(characters, [*marks, DELIMITER], "characters", self._ids)
+        self.rules = self._rules(labels, words, characters, lexicon, dict(hot_words or {}))
+
+    def spell(self, word: str) -> list[int] | None:
+        """Symbol ids of a word; ``None`` where it has a character that is no symbol."""
+        ids = [self._ids.get(character, -1) for character in word]
+        delimiter = self._ids[DELIMITER]
+        return None if not ids or min(ids) < 0 or delimiter in ids or BLANK_ID in ids else ids
+
+    def _rules(
+        self,
+        labels: LabelSet | None,
+        words: NgramModel | None,
+        characters: NgramModel | None,
+        lexicon: Sequence[str] | None,
+        hot_words: dict[str, float],
+    ) -> Rules:
+        from slue_ner.decoding.beam_kernel import Hot, Rules
+
+        options = self.options
+        has_tree = words is not None or lexicon is not None
+        open_vocabulary = options.unknown_score is not None or not has_tree
+        hot, hot_gain = self._hot(hot_words)
+        unknown = options.unknown_score or 0.0
+        return Rules(
+            kinds=self._kinds(labels),
+            characters=_read_only(
+                np.array([_character_id(characters, symbol) for symbol in self.symbols], np.int32)
+            ),
+            words=_ngrams(words),
+            spelling=_ngrams(characters),
+            tree=self._tree(words, lexicon, hot_words) if has_tree else _tree_of_nothing(),
+            hot=Hot(*map(_read_only, (hot.next, hot.gain, hot.promised))),
+            delimiter=self._ids[DELIMITER],
+            start_state=1 + START_ID,
+            hot_start=hot.start,
+            lm_weight=float(options.lm_weight),
+            word_score=float(options.word_score),
+            unknown_score=float(unknown),
+            has_tree=has_tree,
+            has_words=words is not None,
+            has_characters=characters is not None,
+            open_vocabulary=open_vocabulary,
+            grammar=options.grammar and labels is not None,
+            hot_gain=hot_gain,
+            word_gain=math.exp(options.word_score) * max(1.0, math.exp(unknown)),
+            unknown_gain=math.exp(unknown),
+        )
+
+    def _kinds(self, labels: LabelSet | None) -> np.ndarray:
+        from slue_ner.decoding.beam_kernel import CLOSES, DELIMITER_KIND, LETTER, NEVER, OPENS
+
+        kinds = np.full(len(self.symbols), LETTER, np.int8)
+        kinds[BLANK_ID] = NEVER
+        kinds[[id for symbol, id in self._ids.items() if symbol == UNKNOWN]] = NEVER
+        kinds[self._ids[DELIMITER]] = DELIMITER_KIND
+        if labels is not None:
+            kinds[[self._ids[mark] for mark in labels.symbols.values()]] = OPENS
+            kinds[self._ids[END_SYMBOL]] = CLOSES
+        return _read_only(kinds)
+
+    def _tree(
+        self,
+        words: NgramModel | None,
+        lexicon: Sequence[str] | None,
+        hot_words: Mapping[str, float],
+    ) -> Tree:
+        from slue_ner.decoding.beam_kernel import Tree
+
+        known = {} if words is None else words.ids
+        wanted = dict.fromkeys(known if lexicon is None else lexicon)
+        wanted |= dict.fromkeys(word for phrase in hot_words for word in phrase.split())
+        for word in _NO_WORDS:
+            wanted.pop(word, None)
+        spelled = [(word, self.spell(word)) for word in wanted]
+        self.unspelled = tuple(word for word, ids in spelled if ids is None)
+        entries = [(word, ids) for word, ids in spelled if ids is not None]
+        if not entries:
+            named = ", ".join(map(repr, self.unspelled[:_NUM_NAMED])) or "none"
+            raise ValueError(
+                "the lexicon is empty: it has no word that the vocabulary's symbols can spell "
+                f"(words: {named}); is it of another language or writing?"
+            )
+        tree = build_lexicon([ids for _, ids in entries])
+        ids = np.array([known.get(word, UNKNOWN_ID) for word, _ in entries])
+        if words is None:
+            ids[:] = UNKNOWN_ID + 1  # known, and scored by nothing
+            best = np.zeros(len(entries))
+        else:
+            best = words.log_prob[1 + ids] * math.log(10.0)
+        ahead = np.exp(self.options.lm_weight * tree.best_below(best))
+        ahead[0] = 1.0
+        word = np.where(tree.word >= 0, ids[tree.word], -1).astype(np.int32)
+        return Tree(*map(_read_only, (tree.symbol, tree.first_child, word, ahead)))
+
+    def _hot(self, hot_words: Mapping[str, float]) -> tuple[HotWords, float]:
+        phrases = []
+        for phrase in hot_words:
+            spelled = [self.spell(word) for word in phrase.split()]
+            if not spelled or None in spelled:
+                raise ValueError(
+                    f"hot phrase {phrase!r} is empty or has characters that the model cannot "
+                    "write; spell it as in the transcripts the model was trained on"
+                )
+            phrases.append([ids for ids in spelled if ids is not None])
+        boosts = [
+            self.options.hot_word_boost * times * len(phrase)
+            for times, phrase in zip(hot_words.values(), phrases, strict=True)
+        ]
+        hot = build_hot_words(
+            phrases, boosts, delimiter=self._ids[DELIMITER], num_symbols=len(self.symbols)
+        )
+        most = float(hot.promised.max() + hot.gain.max())
+        return hot, math.exp(most)
+
+
+def _check(model: NgramModel, needed: Sequence[str], unit: str, symbols: Mapping[str, int]) -> None:
+    """Raise ``ValueError`` for a model over another unit, or of text with other marks."""
+    others = [word for word in model.words if word not in _NO_WORDS]
+    of_characters = DELIMITER in model.ids and all(len(word) == 1 for word in others)
+    if of_characters != (unit == "characters"):
+        is_over = "characters" if of_characters else "words"
+        raise ValueError(
+            f"a language model over {unit} is needed and this one is over {is_over}; train one "
+            f"with `slue-ner lm train --unit {unit}`"
+        )
+    if unit == "characters":
+        missing = [symbol for symbol in others if symbol not in symbols]
+        if len(missing) > len(others) / 2:
+            raise ValueError(
+                f"most symbols of the language model ({', '.join(missing[:_NUM_NAMED])}, ...) are "
+                "not in the vocabulary; it was trained on other text"
+            )
+    if needed and END_SYMBOL in needed and END_SYMBOL not in model.ids:
+        raise ValueError(
+            f"the language model has no {END_SYMBOL!r}, so it was trained on plain text, but the "
+            "vocabulary has entity marks; train one with `slue-ner lm train --target tagged`"
+        )
+    if END_SYMBOL not in needed and END_SYMBOL in model.ids and END_SYMBOL not in symbols:
+        raise ValueError(
+            f"the language model has the entity mark {END_SYMBOL!r}, which is not in the "
+            "vocabulary; train one with `slue-ner lm train --target plain`"
+        )
+
+
+def _character_id(model: NgramModel | None, symbol: str) -> int:
+    return UNKNOWN_ID if model is None else model.ids.get(symbol, UNKNOWN_ID)
+
+
+def _read_only(values: np.ndarray) -> np.ndarray:
+    """Read-only and in one piece, as a mapped file is: numba compiles once for both."""
+    result = np.ascontiguousarray(values).view(np.ndarray)
+    result.flags.writeable = False
+    return result
+
+
+def _ngrams(model: NgramModel | None) -> Ngrams:
+    from slue_ner.decoding.beam_kernel import Ngrams
+
+    if model is None:
+        none = np.zeros(0, np.int32)
+        weights = np.zeros(0, np.float32)
+        return Ngrams(*map(_read_only, (none, weights, weights, none, none)))
+    arrays = (model.word, model.log_prob, model.back_off, model.suffix, model.first_child)
+    return Ngrams(*map(_read_only, arrays))
+
+
+def _tree_of_nothing() -> Tree:
+    from slue_ner.decoding.beam_kernel import Tree
+
+    none = np.zeros(1, np.int32)
+    return Tree(*map(_read_only, (none, np.zeros(2, np.int32), none, np.ones(1))))
