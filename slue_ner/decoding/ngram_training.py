@@ -1,51 +1,19 @@
-"""Interpolated modified Kneser-Ney smoothing (Chen and Goodman, 1999), as KenLM's ``lmplz``.
-
-The n-gram that ends at each place of the text has a number; that number times the size of the
-vocabulary, plus the next word, is the key of an n-gram one longer.
-"""
+"""Interpolated modified Kneser-Ney smoothing (Chen and Goodman, 1999), as KenLM's ``lmplz``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from slue_ner.decoding.ngram import (
-    END_ID,
-    END_WORD,
-    START_ID,
-    START_WORD,
-    UNKNOWN_ID,
-    UNKNOWN_WORD,
-    NgramModel,
-    build,
-)
+from slue_ner.decoding.ngram import START_ID, UNKNOWN_ID, NgramModel, build
+from slue_ner.decoding.ngram_counts import Grams, count, encode
 
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
 """Of n-grams seen once, twice and more often, where a text is too small to estimate them."""
 
-_NEVER = -99.0
-"""Log-probability of ``<s>``, which is given and never predicted."""
-
-
-@dataclass(frozen=True)
-class _Grams:
-    """The n-grams of one length, each once.
-
-    Attributes:
-        context: number of its first ``n - 1`` words among the n-grams one shorter, ``(count,)``.
-        suffix: the same of its last ``n - 1`` words.
-        word: id of its last word.
-        raw: how often it occurs.
-        at_start: whether its first word is ``<s>``.
-    """
-
-    context: np.ndarray
-    suffix: np.ndarray
-    word: np.ndarray
-    raw: np.ndarray
-    at_start: np.ndarray
+_GIVEN = 0.0
+"""Log-probability of ``<s>``, which is never predicted."""
 
 
 def train(
@@ -66,21 +34,27 @@ def train(
         ValueError: for options out of range and for a text without words.
     """
     limits = _limits(order, cut_offs)
-    words, text, places = _encode(sentences)
-    counted = _count(text, places, order=order, num_words=len(words))
+    text = encode(sentences)
+    words = text.words
+    counted = count(text, order)
     ids = np.arange(len(words), dtype=np.int32)[:, None]
     lower = np.full(1, 1.0 / (len(words) - 1))  # of any word but <s>, which is never predicted
     kept = kept_before = np.ones(len(words), bool)
+    last = np.array([len(words) - 1])
     notes: list[str] = []
     levels: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    for length, grams in enumerate(counted, start=1):
-        counts = _adjusted(grams, counted[length] if length < order else None)
+    for length in range(1, order + 1):
+        grams = counted.pop(0)
+        counts = _adjusted(grams, counted[0] if counted else None)
         if length == 1:
             counts[[UNKNOWN_ID, START_ID]] = 0
         else:
             ids = np.column_stack([ids[grams.context], grams.word])
             kept = grams.raw > limits[length - 1]
-        discounts = _discounts(counts)
+            last = _last(grams, ids, last)
+        as_counted = counts.copy()
+        as_counted[last] = grams.raw[last]
+        discounts = _discounts(as_counted)
         if discounts is None:
             discounts = FALLBACK_DISCOUNTS
             notes.append(
@@ -90,10 +64,10 @@ def train(
         lower, gammas = _probabilities(grams, counts, kept, discounts, lower)
         if length > 1:
             levels[-1][2][:] = np.log10(gammas)[kept_before]
-        log_probs = np.log10(np.maximum(lower, 1e-30))
+        log_probs = np.log10(np.maximum(lower, 1e-30)).astype(np.float32)
         if length == 1:
-            log_probs[START_ID] = _NEVER
-        levels.append((ids[kept], log_probs[kept], np.zeros(int(kept.sum()))))
+            log_probs[START_ID] = _GIVEN
+        levels.append((ids[kept], log_probs[kept], np.zeros(int(kept.sum()), np.float32)))
         kept_before = kept
     return build(words, levels), notes
 
@@ -111,66 +85,22 @@ def _limits(order: int, cut_offs: Sequence[int]) -> list[int]:
     return limits
 
 
-def _encode(sentences: Iterable[Sequence[str]]) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """The vocabulary, the text as ids with marks, and each place's distance from its start."""
-    ids = {UNKNOWN_WORD: UNKNOWN_ID, START_WORD: START_ID, END_WORD: END_ID}
-    text: list[int] = []
-    lengths: list[int] = []
-    for number, sentence in enumerate(sentences, start=1):
-        if START_WORD in sentence or END_WORD in sentence:
-            raise ValueError(
-                f"sentence {number} holds {START_WORD} or {END_WORD}, which are put around every "
-                "sentence here; take them out of the text"
-            )
-        text.append(START_ID)
-        text += [ids.setdefault(word, len(ids)) for word in sentence]
-        text.append(END_ID)
-        lengths.append(len(sentence) + 2)
-    if len(ids) == 3:
-        raise ValueError("there are no words to train a language model on")
-    starts = np.cumsum(lengths) - lengths
-    return list(ids), np.array(text), np.arange(len(text)) - np.repeat(starts, lengths)
-
-
-def _count(text: np.ndarray, places: np.ndarray, *, order: int, num_words: int) -> list[_Grams]:
-    """The n-grams of every length, without those that reach over the start of a sentence."""
-    none = np.zeros(num_words, np.int64)
-    levels = [
-        _Grams(
-            context=none,
-            suffix=none,
-            word=np.arange(num_words),
-            raw=np.bincount(text, minlength=num_words),
-            at_start=np.arange(num_words) == START_ID,
-        )
-    ]
-    ending = text  # number of the n-gram that ends at each place, if one does
-    for length in range(2, order + 1):
-        (ends,) = np.nonzero(places >= length - 1)
-        keys = ending[ends - 1] * num_words + text[ends]
-        found, first, numbers, raw = np.unique(
-            keys, return_index=True, return_inverse=True, return_counts=True
-        )
-        levels.append(
-            _Grams(
-                context=found // num_words,
-                suffix=ending[ends[first]],
-                word=found % num_words,
-                raw=raw,
-                at_start=places[ends[first]] == length - 1,
-            )
-        )
-        ending = np.zeros(len(text), np.int64)
-        ending[ends] = numbers
-    return levels
-
-
-def _adjusted(grams: _Grams, longer: _Grams | None) -> np.ndarray:
+def _adjusted(grams: Grams, longer: Grams | None) -> np.ndarray:
     """How many words an n-gram follows; of the longest, and at a start, how often it occurs."""
     if longer is None:
         return grams.raw.copy()
     followed = np.bincount(longer.suffix, minlength=len(grams.raw))
     return np.where(grams.at_start, grams.raw, followed)
+
+
+def _last(grams: Grams, ids: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Number of the n-gram that adds the newest of words before ``last``; none before ``<s>``.
+
+    For its discounts ``lmplz`` takes this one to follow as many words as it occurs times, since
+    ``AdjustCounts::Run`` adds ``lower_count`` instead of the adjusted one after its loop.
+    """
+    longer = np.flatnonzero(np.isin(grams.suffix, last))
+    return longer[np.argsort(ids[longer, 0])[-1:]]
 
 
 def _discounts(counts: np.ndarray) -> tuple[float, float, float] | None:
@@ -189,7 +119,7 @@ def _discounts(counts: np.ndarray) -> tuple[float, float, float] | None:
 
 
 def _probabilities(
-    grams: _Grams,
+    grams: Grams,
     counts: np.ndarray,
     kept: np.ndarray,
     discounts: Sequence[float],
