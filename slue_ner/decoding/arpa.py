@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import zlib
+from array import array
 from collections.abc import Iterator
+from contextlib import ExitStack
+from gzip import BadGzipFile, GzipFile
+from io import TextIOWrapper
+from itertools import chain, repeat
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
 
@@ -13,13 +19,18 @@ from slue_ner.core.files import atomic_path
 from slue_ner.decoding.ngram import (
     END_WORD,
     START_WORD,
+    UNKNOWN_ID,
     UNKNOWN_WORD,
     NgramModel,
     build,
 )
+from slue_ner.decoding.ngram_counts import MARKS
 
 _UNSEEN = -100.0
 """Log10 probability of ``<unk>`` where a file has none."""
+
+_SPACES = " \t\r\n\0"
+"""What ends a word, as in KenLM; other kinds of white space can be part of one."""
 
 _Level = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -35,11 +46,11 @@ def read_arpa(path: Path) -> NgramModel:
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
     open_text = gzip.open if path.suffix == ".gz" else open
-    with open_text(path, "rt", encoding="utf-8") as file:
+    with open_text(path, "rt", encoding="utf-8", newline="\n") as file:
         lines = _Lines(path, file)
         try:
             return _read(lines)
-        except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
+        except (UnicodeDecodeError, EOFError, zlib.error, BadGzipFile) as error:
             raise lines.error(f"not a text file in UTF-8, or damaged ({error})") from error
 
 
@@ -52,7 +63,7 @@ class _Lines:
     def __iter__(self) -> Iterator[str]:
         for line in self._file:
             self.number += 1
-            if stripped := line.strip():
+            if stripped := line.strip(_SPACES):
                 yield stripped
 
     def error(self, what: str, number: int | None = None) -> ValueError:
@@ -61,8 +72,7 @@ class _Lines:
 
 def _read(lines: _Lines) -> NgramModel:
     counts = _read_counts(lines)
-    words = [UNKNOWN_WORD, START_WORD, END_WORD]
-    ids = {word: id for id, word in enumerate(words)}
+    ids = dict(MARKS)
     levels: list[_Level] = []
     first_lines: list[int] = []
     text = iter(lines)
@@ -70,11 +80,11 @@ def _read(lines: _Lines) -> NgramModel:
         if length > 1 and next(text, None) != f"\\{length}-grams:":
             raise lines.error(f"expected \\{length}-grams:")
         first_lines.append(lines.number + 1)
-        levels.append(_read_level(lines, text, length, count, words, ids))
+        levels.append(_read_level(lines, text, length, count, ids))
     if next(text, None) != "\\end\\":
         raise lines.error("expected \\end\\; the file is cut off, or has more than it announces")
     try:
-        return build(words, levels)
+        return build(list(ids), levels)
     except ValueError as error:
         length, index = error.args[0]
         number = first_lines[length - 1] + index
@@ -99,70 +109,99 @@ def _read_counts(lines: _Lines) -> list[int]:
 
 
 def _read_level(
-    lines: _Lines,
-    text: Iterator[str],
-    length: int,
-    count: int,
-    words: list[str],
-    ids: dict[str, int],
+    lines: _Lines, text: Iterator[str], length: int, count: int, ids: dict[str, int]
 ) -> _Level:
-    """The n-grams of one length; those of length 1 fill ``words`` and ``ids``."""
-    grams = np.empty((count, length), np.int32)
-    values = np.zeros((2, count), np.float32)
+    """The n-grams of one length; words of those of length 1 are added to ``ids``."""
+    grams, log_probs, weights = array("i"), array("f"), array("f")
+    first_line = lines.number + 1
     for index in range(count):
-        line = next(text, None)
-        if line is None or line.startswith("\\"):
+        line = next(text, "\\")
+        if line[0] == "\\":
             raise lines.error(
                 f"expected {count} {length}-grams, found {index}; the file is cut off"
             )
-        log_prob, *gram = line.split()
-        weight = gram.pop() if len(gram) == length + 1 else "0"
-        if len(gram) != length:
+        fields = _fields(line)
+        weight = fields.pop() if len(fields) == length + 2 else "0"
+        if len(fields) != length + 1:
             raise lines.error(f"expected LOG_PROB, {length} words and perhaps BACK_OFF: {line!r}")
+        log_prob, *gram = fields
         if length == 1:
-            (word,) = gram = [UNKNOWN_WORD if gram[0] == "<UNK>" else gram[0]]
-            if word not in ids:
-                ids[word] = len(words)
-                words.append(word)
+            gram = [UNKNOWN_WORD if gram == ["<UNK>"] else gram[0]]
+            ids.setdefault(gram[0], len(ids))
         try:
-            values[:, index] = float(log_prob), float(weight)
-            grams[index] = [ids[word] for word in gram]
+            log_probs.append(float(log_prob))
+            weights.append(float(weight))
+            grams.extend([ids[word] for word in gram])
         except ValueError:
             raise lines.error(f"{log_prob} and {weight} should be numbers") from None
         except KeyError as error:
             raise lines.error(f"{error.args[0]!r} is not among the 1-grams") from None
-        if not np.isfinite(values[:, index]).all():
-            raise lines.error(f"{log_prob} and {weight} should be finite numbers")
-    if length > 1:
-        return grams, values[0], values[1]
+    values = np.array([log_probs, weights], np.float32)
+    if not np.isfinite(values).all():
+        index = int(np.argmin(np.isfinite(values).all(axis=0)))
+        raise lines.error(
+            f"{log_probs[index]:g} and {weights[index]:g} should be finite numbers",
+            first_line + index,
+        )
+    level = np.array(grams, np.int32).reshape(count, length), values[0], values[1]
+    return _checked_words(lines, level) if length == 1 else level
+
+
+def _fields(line: str) -> list[str]:
+    fields = line.replace("\t", " ").split(" ")
+    return fields if "" not in fields else [field for field in fields if field]
+
+
+def _checked_words(lines: _Lines, level: _Level) -> _Level:
+    """The level of the words, with the unknown one."""
+    grams, log_probs, weights = level
     there = set(grams[:, 0].tolist())
     for word in (START_WORD, END_WORD):
-        if ids[word] not in there:
+        if MARKS[word] not in there:
             raise lines.error(f"{word} is not among the 1-grams; was the text marked with it?")
-    if ids[UNKNOWN_WORD] in there:
-        return grams, values[0], values[1]
-    return np.append(grams, [[0]], axis=0), np.append(values[0], _UNSEEN), np.append(values[1], 0)
+    if UNKNOWN_ID in there:
+        return level
+    return (
+        np.append(grams, [[UNKNOWN_ID]], axis=0),
+        np.append(log_probs, _UNSEEN),
+        np.append(weights, 0),
+    )
 
 
 def write_arpa(model: NgramModel, path: Path) -> None:
     """Write a model; what ``read_arpa`` reads back is equal to it."""
-    parents = np.repeat(np.arange(len(model.word)), np.diff(model.first_child))
-    parents = np.concatenate([[0], parents])  # of each node; the root has none
-    open_text = gzip.open if path.suffix == ".gz" else open
-    with atomic_path(path) as unfinished, open_text(unfinished, "wt", encoding="utf-8") as file:
+    with atomic_path(path) as unfinished, unfinished.open("wb") as raw, ExitStack() as stack:
+        packed: IO[bytes] = raw
+        if path.suffix == ".gz":  # without name and time, so that equal models are equal files
+            packed = cast(IO[bytes], stack.enter_context(GzipFile("", "wb", 6, raw, mtime=0)))
+        file = stack.enter_context(TextIOWrapper(packed, "utf-8", newline="\n"))
         file.write("\\data\\\n")
         for length, count in enumerate(model.counts, start=1):
             file.write(f"ngram {length}={count}\n")
-        phrases: dict[int, str] = {}
-        for length, (first, last) in enumerate(model.levels, start=1):
+        phrases = [""]
+        for length in range(1, model.order + 1):
             file.write(f"\n\\{length}-grams:\n")
-            above, phrases = phrases, {}
-            for node in range(first, last):
-                word = model.words[model.word[node]]
-                phrase = word if length == 1 else f"{above[int(parents[node])]} {word}"
-                phrases[node] = phrase
-                line = f"{model.log_prob[node]:.9g}\t{phrase}"
-                if length < model.order:
-                    line += f"\t{model.back_off[node]:.9g}"
-                file.write(line + "\n")
+            phrases = _phrases(model, length, phrases)
+            file.writelines(_rows(model, length, phrases))
         file.write("\n\\end\\\n")
+
+
+def _phrases(model: NgramModel, length: int, above: list[str]) -> list[str]:
+    """The n-grams of a length as text, from those one shorter."""
+    first, last = model.levels[length - 1]
+    words = [model.words[word] for word in model.word[first:last].tolist()]
+    if length == 1:
+        return words
+    nodes = slice(*model.levels[length - 2])
+    num_children = np.diff(model.first_child)[nodes].tolist()
+    parents = chain.from_iterable(map(repeat, above, num_children))
+    return [f"{parent} {word}" for parent, word in zip(parents, words, strict=True)]
+
+
+def _rows(model: NgramModel, length: int, phrases: list[str]) -> Iterator[str]:
+    nodes = slice(*model.levels[length - 1])
+    log_probs = model.log_prob[nodes].tolist()
+    if length == model.order:
+        return (f"{p:.9g}\t{phrase}\n" for p, phrase in zip(log_probs, phrases, strict=True))
+    rows = zip(log_probs, phrases, model.back_off[nodes].tolist(), strict=True)
+    return (f"{p:.9g}\t{phrase}\t{weight:.9g}\n" for p, phrase, weight in rows)

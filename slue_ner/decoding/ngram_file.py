@@ -67,7 +67,8 @@ def _write_binary(model: NgramModel, path: Path) -> None:
 
 
 def _read_binary(path: Path) -> NgramModel:
-    data = np.memmap(path, np.uint8, mode="r")
+    # copy on write, never written: compiled functions take it as they take arrays in memory
+    data = np.asarray(np.memmap(path, np.uint8, mode="c"))
     start = len(_MAGIC)
     try:
         end = start + bytes(data[start : start + 1024]).index(b"\n")
