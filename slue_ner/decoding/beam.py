@@ -27,7 +27,7 @@ Source: prefix search of arXiv:1408.2873, with the look-ahead of a lexicon tree 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -121,6 +121,10 @@ class BeamDecoder:
     def decode(self, log_probs: np.ndarray, *, num_best: int = 1) -> list[Hypothesis]:
         """The best hypotheses, best first: at least 1, at most ``num_best``.
 
+        Asked for one, the search drops prefixes that differ from a better one only in what no
+        model sees any more, which makes room in the beam. Asked for more, it keeps them; a beam
+        finds less far then.
+
         Args:
             log_probs: ``(T, V)``, natural logarithms.
             num_best: how many to return.
@@ -152,6 +156,7 @@ class BeamDecoder:
             options.symbols,
             options.blank_threshold,
             options.merge == "sum",
+            num_best == 1,
         )
 
         def spelled(node: int) -> tuple[int, ...]:
@@ -176,7 +181,7 @@ class BeamDecoder:
         return [Hypothesis(spelled(node), float(scores[index]), whole=False)]
 
     def tokens(self, log_probs: np.ndarray, hypothesis: Hypothesis) -> tuple[TokenSpan, ...]:
-        """The frames that each symbol of a hypothesis fills on its best path, and its mean posterior.
+        """Frames that each symbol of a hypothesis fills on its best path, with its mean posterior.
 
         Args:
             log_probs: ``(T, V)``, those that were searched.

@@ -6,8 +6,9 @@ plain numbers, not logarithms, and relative to the best of the frame before, so 
 additions and multiplications only. The factor by which the language model and the rest change a
 prefix that grows by one symbol is kept in the new node.
 
-Change of another file does not make numba compile this one again: after work on ``ngram_kernel``,
-remove the ``__pycache__`` here.
+Whoever passes ``Rules`` to a compiled function copies a kilobyte: nothing that runs for every
+prefix may do so. Change of another file does not make numba compile this one again: after work on
+``ngram_kernel``, remove the ``__pycache__`` here.
 """
 
 from __future__ import annotations
@@ -30,14 +31,54 @@ behind a type symbol, behind ``]``."""
 
 PARENT, SYMBOL, TREE, WORD_STATE, CHARACTER_STATE, HOT, GRAMMAR = range(7)
 FIRST_CHILD, SIBLING, SLOT, END_STATE = range(7, 11)
-_NUM_INTS = 11
+NUM_INTS = 11
 FACTOR, PENDING, SPELLING, END_FACTOR = range(4)
-_NUM_FLOATS = 4
-_NOT_YET = -2.0
-_NONE = -1
+NUM_FLOATS = 4
+NOT_YET = -2.0
+NONE = -1
 
-_LN_10 = math.log(10.0)
-_TINY = 1e-200  # below it numbers become slow, and no hypothesis matters
+LN_10 = math.log(10.0)
+TINY = 1e-200  # below it numbers become slow, and no hypothesis matters
+
+
+class Beam(NamedTuple):
+    """Prefixes in the beam: nodes, weights of paths that end in a blank and in the last symbol.
+
+    ``totals`` are both weights together, ``next_*`` those after the frame, and ``has_child`` tells
+    whether a prefix that grew out of one is in the beam, too.
+    """
+
+    nodes: np.ndarray
+    blanks: np.ndarray
+    others: np.ndarray
+    totals: np.ndarray
+    next_blanks: np.ndarray
+    next_others: np.ndarray
+    has_child: np.ndarray
+
+
+class Found(NamedTuple):
+    """Prefixes after a frame: those in the beam, then those that grew out of them.
+
+    ``keys`` are weights, ``slots`` places in the beam of what a prefix grew out of, ``ints`` and
+    ``floats`` the columns of its node.
+    """
+
+    keys: np.ndarray
+    slots: np.ndarray
+    ints: np.ndarray
+    floats: np.ndarray
+
+
+class Frame(NamedTuple):
+    """A frame: ``symbols`` that are tried, and by symbol their probability, 0 of all others.
+
+    ``child_of`` is room: the child in the lexicon that a symbol leads to.
+    """
+
+    symbols: np.ndarray
+    allowed: np.ndarray
+    child_of: np.ndarray
 
 
 class Ngrams(NamedTuple):
@@ -93,7 +134,7 @@ class Rules(NamedTuple):
 
 
 @compiled
-def moved(kind, state, at_start):  # type: ignore[no-untyped-def]
+def moved(kind: int, state: int, at_start: bool) -> int:
     """The state of the grammar after a symbol; -1 where it is not allowed."""
     if kind == DELIMITER_KIND:
         if state == OPENING:
@@ -102,31 +143,32 @@ def moved(kind, state, at_start):  # type: ignore[no-untyped-def]
             return OUTSIDE
         return INSIDE if state == OPENED and not at_start else state
     if kind == OPENS:
-        return OPENING if state == OUTSIDE and at_start else _NONE
+        return OPENING if state == OUTSIDE and at_start else NONE
     if kind == CLOSES:
-        return CLOSING if state == INSIDE and at_start else _NONE
-    return state if state < OPENING else _NONE
+        return CLOSING if state == INSIDE and at_start else NONE
+    return state if state < OPENING else NONE
 
 
 @compiled
-def _scored(state, id, ngrams):  # type: ignore[no-untyped-def]
+def _scored(state: int, id: int, ngrams: Ngrams) -> tuple[float, int]:
+    """Natural logarithm of a word's probability, and the state after it."""
     log_10, state = advance(
         state, id, ngrams.word, ngrams.log_prob, ngrams.back_off, ngrams.suffix, ngrams.first_child
     )
-    return log_10 * _LN_10, state
+    return log_10 * LN_10, state
 
 
 @compiled
-def word_end(node, ints, floats, rules):  # type: ignore[no-untyped-def]
+def word_end(node: int, ints: np.ndarray, floats: np.ndarray, rules: Rules) -> float:
     """The factor of ending the word here, kept for the next time; 0 where no word may end."""
-    if floats[node, END_FACTOR] != _NOT_YET:
-        return floats[node, END_FACTOR]
+    if floats[node, END_FACTOR] != NOT_YET:
+        return float(floats[node, END_FACTOR])
     floats[node, END_FACTOR] = 0.0
     place = ints[node, TREE]
     score = rules.word_score
     state = ints[node, WORD_STATE]
     if rules.has_tree:
-        id = rules.tree.word[place] if place >= 0 else _NONE
+        id = rules.tree.word[place] if place >= 0 else NONE
         if id < 0 and not rules.open_vocabulary:
             return 0.0
         unknown = id <= UNKNOWN_ID
@@ -142,83 +184,14 @@ def word_end(node, ints, floats, rules):  # type: ignore[no-untyped-def]
                 score += rules.lm_weight * (floats[node, SPELLING] + end)
     floats[node, END_FACTOR] = math.exp(score) / floats[node, PENDING]
     ints[node, END_STATE] = state
-    return floats[node, END_FACTOR]
+    return float(floats[node, END_FACTOR])
 
 
 @compiled
-def grown(node, symbol, child, ints, floats, rules, new, values):  # type: ignore[no-untyped-def]
-    """Fill in the node of a prefix that grows by a symbol; false where it may not.
-
-    ``child`` is the node of the lexicon that the symbol leads to, or -1.
-    """
-    kind = rules.kinds[symbol]
-    last = ints[node, SYMBOL]
-    at_start = last == _NONE or rules.kinds[last] == DELIMITER_KIND
-    grammar = ints[node, GRAMMAR]
-    if rules.grammar:
-        grammar = moved(kind, grammar, at_start)
-        if grammar < 0:
-            return False
-    factor = 1.0
-    pending = floats[node, PENDING]
-    spelling = 0.0
-    place = ints[node, TREE]
-    word_state = ints[node, WORD_STATE]
-    character_state = ints[node, CHARACTER_STATE]
-    letter_score = 0.0
-    if rules.has_characters:
-        letter_score, character_state = _scored(
-            character_state, rules.characters[symbol], rules.spelling
-        )
-        if not rules.has_tree:
-            factor = math.exp(rules.lm_weight * letter_score)
-    if kind == DELIMITER_KIND:
-        if not at_start:
-            end = word_end(node, ints, floats, rules)
-            if end == 0.0:
-                return False
-            factor *= end
-            word_state = ints[node, END_STATE]
-        pending = 1.0
-        place = 0 if rules.has_tree else _NONE
-    elif rules.has_tree:
-        spelling = floats[node, SPELLING] + letter_score
-        if child >= 0:
-            pending = rules.tree.ahead[child]
-        elif not rules.open_vocabulary:
-            return False
-        else:
-            score = rules.unknown_score
-            if rules.has_words:
-                unknown, _ = _scored(word_state, UNKNOWN_ID, rules.words)
-                score += rules.lm_weight * unknown
-            pending = math.exp(score + rules.lm_weight * spelling)
-        if pending < _TINY:
-            return False
-        factor *= pending / floats[node, PENDING]
-        place = child
-    hot = ints[node, HOT]
-    following = rules.hot.next[hot, symbol]
-    if hot != following:
-        change = rules.hot.promised[following] - rules.hot.promised[hot]
-        factor *= math.exp(change + rules.hot.gain[following])
-    new[SYMBOL] = symbol
-    new[TREE] = place
-    new[WORD_STATE] = word_state
-    new[CHARACTER_STATE] = character_state
-    new[HOT] = following
-    new[GRAMMAR] = grammar
-    values[FACTOR] = factor
-    values[PENDING] = pending
-    values[SPELLING] = spelling
-    return True
-
-
-@compiled
-def finished(node, ints, floats, rules):  # type: ignore[no-untyped-def]
+def finished(node: int, ints: np.ndarray, floats: np.ndarray, rules: Rules) -> float:
     """What the end of the utterance adds to the logarithm of a weight; -inf if it may not end."""
     last = ints[node, SYMBOL]
-    at_start = last == _NONE or rules.kinds[last] == DELIMITER_KIND
+    at_start = last == NONE or rules.kinds[last] == DELIMITER_KIND
     state = ints[node, WORD_STATE]
     grammar = ints[node, GRAMMAR]
     hot = ints[node, HOT]
@@ -243,18 +216,18 @@ def finished(node, ints, floats, rules):  # type: ignore[no-untyped-def]
     elif rules.has_characters and not rules.has_tree:
         log_prob, _ = _scored(ints[node, CHARACTER_STATE], END_ID, rules.spelling)
         score += rules.lm_weight * log_prob
-    return score
+    return float(score)
 
 
 def new_nodes(size: int, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
     """Room for nodes, of which the first is the empty prefix."""
-    ints = np.full((size, _NUM_INTS), _NONE, np.int32)
-    floats = np.zeros((size, _NUM_FLOATS))
-    ints[0, TREE] = 0 if rules.has_tree else _NONE
+    ints = np.full((size, NUM_INTS), NONE, np.int32)
+    floats = np.zeros((size, NUM_FLOATS))
+    ints[0, TREE] = 0 if rules.has_tree else NONE
     ints[0, [WORD_STATE, CHARACTER_STATE]] = rules.start_state
     ints[0, HOT] = rules.hot_start
     ints[0, GRAMMAR] = OUTSIDE
     ints[0, SLOT] = 0
     floats[0, PENDING] = 1.0
-    floats[:, END_FACTOR] = _NOT_YET
+    floats[:, END_FACTOR] = NOT_YET
     return ints, floats

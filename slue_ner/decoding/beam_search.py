@@ -6,36 +6,39 @@ import math
 
 import numpy as np
 
+from slue_ner.decoding.beam_growth import grow, node_of, recombine
 from slue_ner.decoding.beam_kernel import (
-    _NONE,
-    _NUM_FLOATS,
-    _NUM_INTS,
-    _TINY,
     END_FACTOR,
     FACTOR,
     FIRST_CHILD,
+    GRAMMAR,
     NEVER,
+    NONE,
+    NOT_YET,
+    NUM_FLOATS,
+    NUM_INTS,
     PARENT,
     PENDING,
     SIBLING,
     SLOT,
+    SPELLING,
     SYMBOL,
-    TREE,
+    TINY,
+    Beam,
+    Found,
+    Frame,
+    Rules,
     finished,
-    grown,
 )
 from slue_ner.decoding.compiling import compiled
 
-_NOT_YET = -2.0
-
 
 @compiled
-def _largest(values, work, count, rank):  # type: ignore[no-untyped-def]
-    """The ``rank``-th largest of ``count`` values, from 1."""
+def _largest(values: np.ndarray, work: np.ndarray, count: int, rank: int) -> float:
+    """The ``rank``-th largest of ``count`` values, from 1; ``work`` is room for them."""
     for i in range(count):
         work[i] = values[i]
     low, high = 0, count - 1
-    target = rank - 1
     while low < high:
         pivot = work[(low + high) // 2]
         i, j = low, high
@@ -48,76 +51,196 @@ def _largest(values, work, count, rank):  # type: ignore[no-untyped-def]
                 work[i], work[j] = work[j], work[i]
                 i += 1
                 j -= 1
-        if target <= j:
+        if rank - 1 <= j:
             high = j
-        elif target >= i:
+        elif rank - 1 >= i:
             low = i
         else:
             break
-    return work[target]
+    largest: float = work[rank - 1]
+    return largest
 
 
 @compiled
-def _node_of(parent, symbol, ints):  # type: ignore[no-untyped-def]
-    """The child that was made of a node and a symbol before; -1 if there is none."""
-    node = ints[parent, FIRST_CHILD]
-    while node >= 0 and ints[node, SYMBOL] != symbol:
-        node = ints[node, SIBLING]
-    return node
+def _choose_symbols(
+    probs: np.ndarray, rules: Rules, most: int, frame: Frame, found: Found, work: np.ndarray
+) -> int:
+    """Fill in the ``most`` probable symbols of a frame; how many they are."""
+    kinds, symbols, allowed, keys = rules.kinds, frame.symbols, frame.allowed, found.keys
+    count = 0
+    for symbol in range(len(probs)):
+        allowed[symbol] = 0.0
+        if probs[symbol] > 0.0 and kinds[symbol] != NEVER:
+            symbols[count] = symbol
+            keys[count] = probs[symbol]
+            count += 1
+    if count > most:
+        lowest = _largest(keys, work, count, most)
+        kept = 0
+        for i in range(count):
+            if keys[i] >= lowest and kept < most:
+                symbols[kept] = symbols[i]
+                kept += 1
+        count = kept
+    for i in range(count):
+        allowed[symbols[i]] = probs[symbols[i]]
+    return count
 
 
 @compiled
-def _with_room(ints, floats, needed):  # type: ignore[no-untyped-def]
+def _stay(
+    count: int,
+    beam: Beam,
+    silent: float,
+    add: bool,
+    allowed: np.ndarray,
+    ints: np.ndarray,
+    floats: np.ndarray,
+    keys: np.ndarray,
+) -> tuple[float, float]:
+    """Weigh the prefixes in the beam if nothing is added to them; the best weight, the worst."""
+    nodes, blanks, others, totals = beam.nodes, beam.blanks, beam.others, beam.totals
+    next_blanks, next_others, has_child = beam.next_blanks, beam.next_others, beam.has_child
+    for i in range(count):
+        totals[i] = blanks[i] + others[i] if add else max(blanks[i], others[i])
+        last = ints[nodes[i], SYMBOL]
+        next_blanks[i] = totals[i] * silent
+        next_others[i] = others[i] * allowed[last] if last >= 0 else 0.0
+        has_child[i] = False
+    for i in range(count):  # what grows into a prefix that is in the beam as well
+        parent = ints[nodes[i], PARENT]
+        slot = ints[parent, SLOT] if parent >= 0 else NONE
+        if slot >= 0:
+            has_child[slot] = True
+            symbol = ints[nodes[i], SYMBOL]
+            base = blanks[slot] if ints[parent, SYMBOL] == symbol else totals[slot]
+            grew = base * allowed[symbol] * floats[nodes[i], FACTOR]
+            next_others[i] = next_others[i] + grew if add else max(next_others[i], grew)
+    best, worst = 0.0, math.inf
+    for i in range(count):
+        keys[i] = next_blanks[i] + next_others[i] if add else max(next_blanks[i], next_others[i])
+        best, worst = max(best, keys[i]), min(worst, keys[i])
+    return best, worst
+
+
+@compiled
+def _with_room(ints: np.ndarray, floats: np.ndarray, needed: int) -> tuple[np.ndarray, np.ndarray]:
     if needed <= len(ints):
         return ints, floats
     size = max(2 * len(ints), needed)
-    more_ints = np.empty((size, _NUM_INTS), np.int32)
-    more_floats = np.empty((size, _NUM_FLOATS))
+    more_ints = np.empty((size, NUM_INTS), np.int32)
+    more_floats = np.empty((size, NUM_FLOATS))
     more_ints[: len(ints)] = ints
     more_floats[: len(ints)] = floats
     return more_ints, more_floats
 
 
 @compiled
-def search(probs, rules, ints, floats, blank, beam, least, num_symbols, sure, add):  # type: ignore[no-untyped-def]
+def _keep(
+    cut: float,
+    scale: float,
+    num_stayed: int,
+    count: int,
+    num_nodes: int,
+    beam: Beam,
+    ints: np.ndarray,
+    floats: np.ndarray,
+    found: Found,
+    next_nodes: np.ndarray,
+) -> tuple[int, int]:
+    """Make the beam of what weighs at least ``cut``; its size, and the number of nodes then."""
+    nodes, next_blanks, next_others = beam.nodes, beam.next_blanks, beam.next_others
+    keys, slots, new_ints, new_floats = found.keys, found.slots, found.ints, found.floats
+    for i in range(num_stayed):
+        ints[nodes[i], SLOT] = NONE
+    kept = 0
+    for i in range(count):
+        if keys[i] < cut or kept == len(nodes):
+            continue
+        if i < num_stayed:
+            node = nodes[i]
+            blank, other = next_blanks[i] * scale, next_others[i] * scale
+        else:
+            parent, symbol = nodes[slots[i]], new_ints[i, SYMBOL]
+            node = node_of(parent, symbol, ints)
+            if node < 0:
+                node = num_nodes
+                num_nodes += 1
+                for column in range(SYMBOL, GRAMMAR + 1):
+                    ints[node, column] = new_ints[i, column]
+                ints[node, PARENT] = parent
+                ints[node, SIBLING] = ints[parent, FIRST_CHILD]
+                ints[parent, FIRST_CHILD] = node
+                ints[node, FIRST_CHILD] = NONE
+                for column in range(FACTOR, SPELLING + 1):
+                    floats[node, column] = new_floats[i, column]
+                floats[node, END_FACTOR] = NOT_YET
+            blank, other = 0.0, keys[i] * scale
+        next_nodes[kept] = node
+        beam.blanks[kept] = blank if blank > TINY else 0.0
+        beam.others[kept] = other if other > TINY else 0.0
+        kept += 1
+    for i in range(kept):
+        nodes[i] = next_nodes[i]
+        ints[nodes[i], SLOT] = i
+    return kept, num_nodes
+
+
+@compiled
+def search(
+    probs: np.ndarray,
+    rules: Rules,
+    ints: np.ndarray,
+    floats: np.ndarray,
+    blank: int,
+    size: int,
+    least: float,
+    num_symbols: int,
+    sure: float,
+    add: bool,
+    only_best: bool,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Search the best prefixes.
 
     Args:
         probs: ``(T, V)`` float64, in [0, 1].
         rules: what scores a prefix.
-        ints, floats: see ``new_nodes``.
+        ints: of nodes, see ``new_nodes``.
+        floats: of nodes.
         blank: its id.
-        beam: prefixes kept after a frame.
+        size: prefixes kept after a frame.
         least: prefixes below this share of the best weight are dropped.
         num_symbols: symbols tried in a frame, the most probable ones.
         sure: frames whose blank is at least this probable let no prefix grow.
         add: paths of a prefix add up; else the best one counts.
+        only_best: drop a prefix when another beats it whatever follows.
 
     Returns:
-        The nodes' integers, the nodes in the beam, the logarithm of their weights, and what the
-        end adds to it (see ``finished``).
+        The nodes' integers, the nodes in the beam, the logarithm of their weights without what
+        is pending, and what the end adds to it (see ``finished``).
     """
-    num_frames, size = probs.shape
-    tried = min(num_symbols, size)
-    room = beam * (tried + 1)
-    nodes = np.zeros(beam, np.int32)
-    spare_nodes = np.zeros(beam, np.int32)
-    blanks, others = np.zeros(beam), np.zeros(beam)
-    next_blanks, next_others = np.zeros(beam), np.zeros(beam)
-    totals = np.zeros(beam)
-    keys, work = np.empty(room), np.empty(room)
-    found_slot = np.empty(room, np.int32)
-    found = np.empty((room, _NUM_INTS), np.int32)
-    found_values = np.empty((room, _NUM_FLOATS))
-    allowed = np.zeros(size)  # probability of this frame's symbols, 0 of those not tried
-    symbols = np.empty(size, np.int32)
-    child_of = np.full(size, _NONE, np.int32)
-    has_child_in_beam = np.zeros(beam, np.bool_)
-    tree_first, tree_symbol = rules.tree.first_child, rules.tree.symbol
-    only_known = rules.has_tree and not rules.open_vocabulary
+    num_frames, width = probs.shape
+    room = max(size * (min(num_symbols, width) + 2), width)
+    none = np.zeros((6, size))
+    beam = Beam(
+        np.zeros(size, np.int32), none[0], none[1], none[2], none[3], none[4], none[5] > 0.0
+    )
+    found = Found(
+        np.empty(room),
+        np.empty(room, np.int32),
+        np.empty((room, NUM_INTS), np.int32),
+        np.empty((room, NUM_FLOATS)),
+    )
+    frame = Frame(np.empty(width, np.int32), np.zeros(width), np.full(width, NONE, np.int32))
+    work, table, next_nodes = (
+        np.empty(room),
+        np.empty(4 * room, np.int32),
+        np.empty_like(beam.nodes),
+    )
+    nodes, blanks, others, keys = beam.nodes, beam.blanks, beam.others, found.keys
+    by_spelling = rules.has_characters and rules.has_tree
     blanks[0] = 1.0
-    count, num_nodes = 1, 1
-    log_scale = 0.0
+    count, num_nodes, log_scale = 1, 1, 0.0
     for t in range(num_frames):
         silent = max(probs[t, blank], 1e-30)
         if silent >= sure:
@@ -126,154 +249,26 @@ def search(probs, rules, ints, floats, blank, beam, least, num_symbols, sure, ad
                 others[i] = 0.0
             log_scale += math.log(silent)
             continue
-        # symbols of this frame, the most probable ones, first
-        num_tried = 0
-        for symbol in range(size):
-            allowed[symbol] = 0.0
-            if probs[t, symbol] > 0.0 and rules.kinds[symbol] != NEVER:
-                symbols[num_tried] = symbol
-                keys[num_tried] = probs[t, symbol]
-                num_tried += 1
-        if num_tried > num_symbols:
-            lowest = _largest(keys, work, num_tried, num_symbols)
-            kept = 0
-            for i in range(num_tried):
-                if keys[i] >= lowest and kept < num_symbols:
-                    symbols[kept] = symbols[i]
-                    kept += 1
-            num_tried = kept
-        for i in range(num_tried):
-            allowed[symbols[i]] = probs[t, symbols[i]]
-        # prefixes that stay as they are
-        for i in range(count):
-            totals[i] = blanks[i] + others[i] if add else max(blanks[i], others[i])
-            next_blanks[i] = totals[i] * silent
-            last = ints[nodes[i], SYMBOL]
-            next_others[i] = others[i] * allowed[last] if last >= 0 else 0.0
-            has_child_in_beam[i] = False
-        # prefixes that grow into others that are in the beam
-        for i in range(count):
-            node = nodes[i]
-            parent = ints[node, PARENT]
-            slot = ints[parent, SLOT] if parent >= 0 else _NONE
-            if slot >= 0:
-                has_child_in_beam[slot] = True
-                symbol = ints[node, SYMBOL]
-                base = blanks[slot] if ints[parent, SYMBOL] == symbol else totals[slot]
-                grew = base * allowed[symbol] * floats[node, FACTOR]
-                next_others[i] = next_others[i] + grew if add else max(next_others[i], grew)
-        best, worst = 0.0, math.inf
-        for i in range(count):
-            weight = next_blanks[i] + next_others[i] if add else max(next_blanks[i], next_others[i])
-            keys[i] = weight
-            best, worst = max(best, weight), min(worst, weight)
-        cut = best * least
-        if count == beam:
-            cut = max(cut, worst)
-        # prefixes that grow into new ones
-        num_found = count
-        for i in range(count):
-            node = nodes[i]
-            last = ints[node, SYMBOL]
-            place = ints[node, TREE]
-            pending = floats[node, PENDING]
-            letter_gain = rules.hot_gain
-            end_gain = rules.hot_gain * rules.word_gain / pending
-            children = 0
-            if place >= 0:
-                children = tree_first[place + 1] - tree_first[place]
-                if not only_known:
-                    for c in range(tree_first[place], tree_first[place + 1]):
-                        child_of[tree_symbol[c]] = c
-            if rules.has_tree and rules.open_vocabulary:
-                letter_gain *= max(1.0, rules.unknown_gain / pending)
-            num_ways = children + 1 if only_known else num_tried
-            for way in range(num_ways):
-                if only_known:
-                    child = tree_first[place] + way if way < children else _NONE
-                    symbol = tree_symbol[child] if way < children else rules.delimiter
-                else:
-                    symbol = symbols[way]
-                    child = child_of[symbol]
-                base = blanks[i] if symbol == last else totals[i]
-                grew = base * allowed[symbol]
-                if only_known and child >= 0:
-                    most = grew * rules.hot_gain * rules.tree.ahead[child] / pending
-                else:
-                    most = grew * (end_gain if symbol == rules.delimiter else letter_gain)
-                if most < cut or most == 0.0:
-                    continue
-                if has_child_in_beam[i]:
-                    known = _node_of(node, symbol, ints)
-                    if known >= 0 and ints[known, SLOT] >= 0:
-                        continue
-                if grown(
-                    node,
-                    symbol,
-                    child,
-                    ints,
-                    floats,
-                    rules,
-                    found[num_found],
-                    found_values[num_found],
-                ):
-                    grew *= found_values[num_found, FACTOR]
-                    if grew >= cut:
-                        keys[num_found] = grew
-                        found_slot[num_found] = i
-                        best = max(best, grew)
-                        num_found += 1
-            if place >= 0 and not only_known:
-                for c in range(tree_first[place], tree_first[place + 1]):
-                    child_of[tree_symbol[c]] = _NONE
-        cut = max(best * least, _TINY)
-        if num_found > beam:
-            cut = max(cut, _largest(keys, work, num_found, beam))
-        # the beam after this frame: what stays first, then what is new
-        ints, floats = _with_room(ints, floats, num_nodes + beam)
-        for i in range(count):
-            ints[nodes[i], SLOT] = _NONE
-        scale = 1.0 / best
-        kept = 0
-        for i in range(num_found):
-            if keys[i] < cut or kept == beam:
-                continue
-            if i < count:
-                node = nodes[i]
-                blank_weight, other_weight = next_blanks[i] * scale, next_others[i] * scale
-            else:
-                parent = nodes[found_slot[i]]
-                symbol = found[i, SYMBOL]
-                node = _node_of(parent, symbol, ints)
-                if node < 0:
-                    node = num_nodes
-                    num_nodes += 1
-                    ints[node] = found[i]
-                    floats[node] = found_values[i]
-                    ints[node, PARENT] = parent
-                    ints[node, FIRST_CHILD] = _NONE
-                    ints[node, SIBLING] = ints[parent, FIRST_CHILD]
-                    ints[parent, FIRST_CHILD] = node
-                    floats[node, END_FACTOR] = _NOT_YET
-                blank_weight, other_weight = 0.0, keys[i] * scale
-            spare_nodes[kept] = node
-            # what stays is at or before i, so nothing that is still needed is overwritten
-            next_blanks[kept] = blank_weight if blank_weight > _TINY else 0.0
-            next_others[kept] = other_weight if other_weight > _TINY else 0.0
-            kept += 1
-        nodes, spare_nodes = spare_nodes, nodes
-        blanks, next_blanks = next_blanks, blanks
-        others, next_others = next_others, others
-        count = kept
-        for i in range(count):
-            ints[nodes[i], SLOT] = i
-        log_scale -= math.log(scale)
-    scores = np.empty(count)
-    ends = np.empty(count)
+        num_tried = _choose_symbols(probs[t], rules, num_symbols, frame, found, work)
+        best, worst = _stay(count, beam, silent, add, frame.allowed, ints, floats, keys)
+        cut = max(best * least, TINY, worst if count == size else 0.0)
+        num_stayed = count
+        count = grow(num_stayed, cut, num_tried, frame, beam, ints, floats, rules, found)
+        if only_best:
+            recombine(num_stayed, count, beam, ints, floats, found, table, by_spelling)
+        best = keys[:count].max()
+        cut = max(best * least, TINY)
+        if count > size:
+            cut = max(cut, _largest(keys, work, count, size))
+        ints, floats = _with_room(ints, floats, num_nodes + size)
+        count, num_nodes = _keep(
+            cut, 1.0 / best, num_stayed, count, num_nodes, beam, ints, floats, found, next_nodes
+        )
+        log_scale += math.log(best)
+    scores, ends = np.empty(count), np.empty(count)
     for i in range(count):
+        pending = math.log(floats[nodes[i], PENDING])
         total = blanks[i] + others[i] if add else max(blanks[i], others[i])
-        scores[i] = math.log(total) + log_scale - math.log(floats[nodes[i], PENDING])
-        ends[i] = finished(nodes[i], ints, floats, rules)
-        if ends[i] > -math.inf:
-            ends[i] += math.log(floats[nodes[i], PENDING])
+        scores[i] = math.log(total) + log_scale - pending
+        ends[i] = finished(nodes[i], ints, floats, rules) + pending
     return ints, nodes[:count], scores, ends

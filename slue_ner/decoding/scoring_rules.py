@@ -157,16 +157,17 @@ class Scorer:
                 f"(words: {named}); is it of another language or writing?"
             )
         tree = build_lexicon([ids for _, ids in entries])
-        ids = np.array([known.get(word, UNKNOWN_ID) for word, _ in entries])
+        word_ids = np.array([known.get(word, UNKNOWN_ID) for word, _ in entries])
         if words is None:
-            ids[:] = UNKNOWN_ID + 1  # known, and scored by nothing
+            word_ids[:] = UNKNOWN_ID + 1  # known, and scored by nothing
             best = np.zeros(len(entries))
         else:
-            best = words.log_prob[1 + ids] * math.log(10.0)
+            best = words.log_prob[1 + word_ids] * math.log(10.0)
         ahead = np.exp(self.options.lm_weight * tree.best_below(best))
         ahead[0] = 1.0
-        word = np.where(tree.word >= 0, ids[tree.word], -1).astype(np.int32)
-        return Tree(*map(_read_only, (tree.symbol, tree.first_child, word, ahead)))
+        ends = np.where(tree.word >= 0, word_ids[tree.word], -1).astype(np.int32)
+        arrays: list[np.ndarray] = [tree.symbol, tree.first_child, ends, ahead]
+        return Tree(*map(_read_only, arrays))
 
     def _hot(self, hot_words: Mapping[str, float]) -> tuple[HotWords, float]:
         phrases = []
@@ -244,4 +245,5 @@ def _tree_of_nothing() -> Tree:
     from slue_ner.decoding.beam_kernel import Tree
 
     none = np.zeros(1, np.int32)
-    return Tree(*map(_read_only, (none, np.zeros(2, np.int32), none, np.ones(1))))
+    arrays: list[np.ndarray] = [none, np.zeros(2, np.int32), none, np.ones(1)]
+    return Tree(*map(_read_only, arrays))
