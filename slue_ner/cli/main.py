@@ -19,6 +19,7 @@ COMMANDS = {
     "tune": "how entities get their times, searched on a tuning split without the model",
     "localize": "apply a tuned localizer to a predictions file",
     "align": "when each word was spoken, by forced alignment of a known text",
+    "lm": "language models of words or characters: train one, and the perplexity of a text",
     "score": "compare predictions with a manifest: F1, label F1, WER, with intervals",
     "compare": "finished runs side by side: terminal, Markdown, CSV, JSON",
     "export": "the encoder of a run as a transformers checkpoint",

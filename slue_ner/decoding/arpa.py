@@ -24,13 +24,10 @@ from slue_ner.decoding.ngram import (
     NgramModel,
     build,
 )
-from slue_ner.decoding.ngram_counts import MARKS
+from slue_ner.decoding.ngram_counts import MARKS, SPACES, split
 
 _UNSEEN = -100.0
 """Log10 probability of ``<unk>`` where a file has none."""
-
-_SPACES = " \t\r\n\0"
-"""What ends a word, as in KenLM; other kinds of white space can be part of one."""
 
 _Level = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -63,7 +60,7 @@ class _Lines:
     def __iter__(self) -> Iterator[str]:
         for line in self._file:
             self.number += 1
-            if stripped := line.strip(_SPACES):
+            if stripped := line.strip(SPACES):
                 yield stripped
 
     def error(self, what: str, number: int | None = None) -> ValueError:
@@ -120,7 +117,7 @@ def _read_level(
             raise lines.error(
                 f"expected {count} {length}-grams, found {index}; the file is cut off"
             )
-        fields = _fields(line)
+        fields = split(line)
         weight = fields.pop() if len(fields) == length + 2 else "0"
         if len(fields) != length + 1:
             raise lines.error(f"expected LOG_PROB, {length} words and perhaps BACK_OFF: {line!r}")
@@ -145,11 +142,6 @@ def _read_level(
         )
     level = np.array(grams, np.int32).reshape(count, length), values[0], values[1]
     return _checked_words(lines, level) if length == 1 else level
-
-
-def _fields(line: str) -> list[str]:
-    fields = line.replace("\t", " ").split(" ")
-    return fields if "" not in fields else [field for field in fields if field]
 
 
 def _checked_words(lines: _Lines, level: _Level) -> _Level:

@@ -6,7 +6,6 @@ vocabulary, plus the next word, is the key of an n-gram one longer.
 
 from __future__ import annotations
 
-import re
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,16 @@ from slue_ner.decoding.ngram import (
 MARKS = {UNKNOWN_WORD: UNKNOWN_ID, START_WORD: START_ID, END_WORD: END_ID}
 """Words that no text may hold, with their ids."""
 
-_SPACE = re.compile(r"[ \t\r\n\0]|^$")
+SPACES = " \t\r\n\0"
+"""What ends a word, as in KenLM; other kinds of white space can be part of one."""
+
+
+def split(line: str) -> list[str]:
+    """The words of a line."""
+    for space in SPACES[1:]:
+        line = line.replace(space, SPACES[0])
+    words = line.split(SPACES[0])
+    return words if "" not in words else [word for word in words if word]
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,7 @@ def encode(sentences: Iterable[Sequence[str]]) -> CodedText:
     if len(ids) == len(MARKS):
         raise ValueError("there are no words to train a language model on")
     for word in ids:
-        if _SPACE.search(word):
+        if split(word) != [word]:
             raise ValueError(f"the word {word!r} is empty or holds a space; split the text there")
     coded, num_words = np.frombuffer(text, np.int32), np.frombuffer(lengths, np.int32)
     starts = np.cumsum(num_words, dtype=np.int64) - num_words

@@ -12,6 +12,7 @@ from slue_ner.decoding.ngram_counts import Grams, count, encode
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
 """Of n-grams seen once, twice and more often, where a text is too small to estimate them."""
 
+_LEAST = 1e-30
 _GIVEN = 0.0
 """Log-probability of ``<s>``, which is never predicted."""
 
@@ -58,13 +59,13 @@ def train(
         if discounts is None:
             discounts = FALLBACK_DISCOUNTS
             notes.append(
-                f"too little text to estimate the discounts of {length}-grams; they are "
-                f"{', '.join(map(str, discounts))}"
+                "the text is too short or too regular to estimate the discounts of "
+                f"{length}-grams; they are {', '.join(map(str, discounts))}"
             )
         lower, gammas = _probabilities(grams, counts, kept, discounts, lower)
         if length > 1:
-            levels[-1][2][:] = np.log10(gammas)[kept_before]
-        log_probs = np.log10(np.maximum(lower, 1e-30)).astype(np.float32)
+            levels[-1][2][:] = _log10(gammas)[kept_before]
+        log_probs = _log10(lower)
         if length == 1:
             log_probs[START_ID] = _GIVEN
         levels.append((ids[kept], log_probs[kept], np.zeros(int(kept.sum()), np.float32)))
@@ -83,6 +84,11 @@ def _limits(order: int, cut_offs: Sequence[int]) -> list[int]:
             f"most {order}"
         )
     return limits
+
+
+def _log10(shares: np.ndarray) -> np.ndarray:
+    """Logarithms that a file can hold, where discounts of 0 have left nothing too."""
+    return np.log10(np.maximum(shares, _LEAST)).astype(np.float32)
 
 
 def _adjusted(grams: Grams, longer: Grams | None) -> np.ndarray:

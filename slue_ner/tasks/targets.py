@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from slue_ner.core.time import FrameGrid, Seconds
 from slue_ner.core.types import Utterance
 from slue_ner.decoding.ctc import min_frames
-from slue_ner.text.markup import to_symbols, write_tagged
+from slue_ner.text.markup import target_words, to_symbols
 from slue_ner.text.vocabulary import Vocabulary
 
 
@@ -37,15 +37,9 @@ class CTCOptions:
             raise ValueError("task.monitor=f1 needs task.target=tagged; use task.monitor=wer")
 
 
-def target_words(utterance: Utterance, vocabulary: Vocabulary) -> list[str]:
-    """The words to write: tagged when the vocabulary has entity marks, else plain."""
-    labels = vocabulary.label_set
-    return utterance.text.split() if labels is None else write_tagged(utterance, labels)
-
-
 def target_ids(utterance: Utterance, vocabulary: Vocabulary) -> list[int]:
     """The symbol ids a CTC head is trained on, ``U`` of them."""
-    return vocabulary.encode(to_symbols(target_words(utterance, vocabulary)))
+    return vocabulary.encode(to_symbols(target_words(utterance, vocabulary.label_set)))
 
 
 def select(

@@ -36,6 +36,11 @@ class Transcript:
     num_repairs: int
 
 
+def target_words(utterance: Utterance, labels: LabelSet | None) -> list[str]:
+    """What a recogniser learns to write: tagged words when there are ``labels``, else plain."""
+    return utterance.text.split() if labels is None else write_tagged(utterance, labels)
+
+
 def write_tagged(utterance: Utterance, labels: LabelSet) -> list[str]:
     """The words of an utterance with its entities marked in the symbols of ``labels``.
 

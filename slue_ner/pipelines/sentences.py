@@ -1,0 +1,109 @@
+"""Sentences for language models: from manifests, as recognisers write them, and from plain text."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from slue_ner.core.labels import LabelSet, label_set
+from slue_ner.core.records import read_manifest
+from slue_ner.decoding.ngram_counts import MARKS, split
+from slue_ner.text.markup import target_words, to_symbols
+
+STDIN = "-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentenceOptions:
+    """What a sentence is made of; must be as in the task of the recogniser.
+
+    Attributes:
+        unit: ``words``, or ``characters`` with ``|`` after every word, the symbols of CTC.
+        target: whether entities of manifests are written into the text; plain text is taken as
+            it stands.
+        labels: set of the entity marks, ``combined`` or ``raw``; unused when plain.
+    """
+
+    unit: Literal["words", "characters"] = "words"
+    target: Literal["tagged", "plain"] = "tagged"
+    labels: str = "combined"
+
+    @property
+    def label_set(self) -> LabelSet | None:
+        """Of the entity marks, if there are any."""
+        return label_set(self.labels) if self.target == "tagged" else None
+
+
+def read_sentences(
+    sources: Sequence[str], options: SentenceOptions, *, training: bool = False
+) -> Iterator[list[str]]:
+    """The sentences of one source after the other.
+
+    Args:
+        sources: manifests, which end in ``.jsonl``; any other file is plain text, one sentence a
+            line, packed if it ends in ``.gz``; ``-`` is plain text from standard input. Empty
+            lines are sentences without words, as in KenLM.
+        options: how they are written.
+        training: whether to refuse manifests of the split test.
+
+    Raises:
+        ValueError: as ``file:line: what``, or ``file: what``.
+    """
+    for source in sources:
+        if source.endswith(".jsonl"):
+            sentences = _of_manifest(Path(source), options.label_set, training=training)
+        else:
+            sentences = _of_text(source)
+        for where, words in sentences:
+            if not MARKS.keys().isdisjoint(words):
+                raise ValueError(
+                    f"{where}: holds {', '.join(MARKS.keys() & set(words))}, which a language "
+                    "model keeps for itself; take it out of the text"
+                )
+            yield to_symbols(words) if options.unit == "characters" else words
+
+
+def _of_manifest(
+    path: Path, labels: LabelSet | None, *, training: bool
+) -> Iterator[tuple[str, list[str]]]:
+    utterances = read_manifest(path)
+    of_test = next((utterance for utterance in utterances if utterance.split == "test"), None)
+    if training and of_test is not None:
+        raise ValueError(
+            f"{path}: utterance {of_test.id} is of the split test, which no language model may be "
+            "trained on; train on 'fine-tune'"
+        )
+    for utterance in utterances:
+        try:
+            yield f"{path}: utterance {utterance.id}", target_words(utterance, labels)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+
+def _of_text(source: str) -> Iterator[tuple[str, list[str]]]:
+    name = "standard input" if source == STDIN else source
+    number = 0
+    with _opened(source) as lines:
+        try:
+            for number, line in enumerate(lines, start=1):
+                words = split(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+                yield f"{name}:{number}", words
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{name}:{number}: not UTF-8 text ({error.reason})") from error
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise ValueError(f"{name}: not a gzip file, or cut off ({error})") from error
+
+
+def _opened(source: str) -> AbstractContextManager[Iterable[bytes]]:
+    if source == STDIN:
+        return nullcontext(sys.stdin.buffer)
+    path = Path(source)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
