@@ -56,6 +56,8 @@ def read_sentences(
         ValueError: as ``file:line: what``, or ``file: what``.
     """
     for source in sources:
+        if source.endswith((".jsonl.gz", ".json")):
+            raise ValueError(f"{source}: manifests end in .jsonl and are not packed")
         if source.endswith(".jsonl"):
             sentences = _of_manifest(Path(source), options.label_set, training=training)
         else:
