@@ -5,8 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from slue_ner.cli.decoding import add_decoding_options, has_decoding_options
+
 _EXAMPLE = """examples:
   slue-ner predict runs/quickstart --manifest data/synthetic/test.jsonl --output predictions.jsonl
+
+with a language model, tuned (`slue-ner tune decoding --help`) or with the default weights:
+  slue-ner predict runs/mine --manifest dev.jsonl --output dev_lm.jsonl --decoding decoding.yaml
+  slue-ner predict runs/mine --manifest dev.jsonl --output dev_lm.jsonl --lm tagged.ngram
 
 a cascade of a recogniser (a run, a CTC or Whisper checkpoint, a .ctm or predictions file) and a
 text NER run; and that run alone on what was really said:
@@ -76,8 +82,8 @@ def _check(options: argparse.Namespace, pipeline: str) -> None:
         raise ValueError(f"pipeline {pipeline} does not read emissions; leave --emissions-from out")
     if options.localizer is not None and pipeline == "frames":
         raise ValueError("a frame head finds times itself; leave --localizer out")
-    if options.decoding is not None and pipeline != "frames":
-        raise ValueError(f"pipeline {pipeline} has no frame head; leave --decoding out")
+    if has_decoding_options(options) and pipeline == "gold_text":
+        raise ValueError("text NER reads no emissions; leave --decoding and --lm out")
     if pipeline == "gold_text" and (options.batch_seconds is not None or options.num_workers):
         raise ValueError("text NER reads no audio; leave --batch-seconds and --num-workers out")
 
@@ -105,12 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--localizer", type=Path, metavar="YAML", help="what `slue-ner tune localizer` wrote"
     )
-    parser.add_argument(
-        "--decoding",
-        type=Path,
-        metavar="JSON",
-        help="what `slue-ner tune frames` wrote (default: as the run tuned itself)",
-    )
+    add_decoding_options(parser)
     emissions = parser.add_mutually_exclusive_group()
     emissions.add_argument(
         "--emissions", type=Path, metavar="DIR", help="folder to save log-probabilities in, too"

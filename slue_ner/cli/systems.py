@@ -5,16 +5,20 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from slue_ner.cli.console import progress_on
+from slue_ner.cli.decoding import chosen_decoding
 from slue_ner.core.time import FrameGrid, Seconds
 from slue_ner.core.types import Prediction, Utterance
+from slue_ner.decoding.beam import BeamDecoder
 from slue_ner.decoding.emissions import EmissionsWriter, read_emissions
 from slue_ner.decoding.frames import FrameDecoding
 from slue_ner.pipelines.cascade import cascade, gold_text
+from slue_ner.pipelines.ctc_decoding import CTCDecoding
 from slue_ner.pipelines.end_to_end import predict, predict_stored, weights_hash
 from slue_ner.pipelines.frames import frame_config, load_frame_run, predict_frames
 from slue_ner.pipelines.frames_file import read_decoding, tuned_decoding
@@ -32,8 +36,9 @@ def run_end_to_end(
     options: argparse.Namespace, utterances: Sequence[Utterance], console: Console
 ) -> list[Prediction]:
     """One CTC run, with or without entities; or its emissions in place of its model."""
+    decoding = chosen_decoding(options)
     if options.emissions_from is not None:
-        return _read_stored(options, utterances)
+        return _read_stored(options, utterances, decoding, console)
     run = load_run(options.run, weights=options.weights)
     store = _store(options, kind="ctc", symbols=run.vocabulary.symbols, grid=run.model.grid)
     with store as writer, _running(options, console, run.config.data.batch_seconds) as running:
@@ -42,6 +47,7 @@ def run_end_to_end(
             utterances,
             vocabulary=run.vocabulary,
             emissions=None if writer is None else writer.add,
+            decoder=_decoder(decoding, run.vocabulary, console),
             **running,
         )
 
@@ -50,7 +56,9 @@ def run_frames(
     options: argparse.Namespace, utterances: Sequence[Utterance], console: Console
 ) -> list[Prediction]:
     """One run with a frame head; or its emissions in place of its model."""
-    decoding = None if options.decoding is None else read_decoding(options.decoding)
+    if any((options.lm, options.character_lm, options.lexicon, options.hot_words)):
+        raise ValueError("a frame head writes no words a language model could score; leave it out")
+    decoding = None if options.decoding is None else read_decoding(Path(options.decoding))
     if options.emissions_from is not None:
         return _read_stored_frames(options, utterances, decoding or tuned_decoding(options.run))
     run = load_frame_run(options.run, weights=options.weights)
@@ -72,7 +80,13 @@ def run_cascade(
     """A recogniser, and text NER on what it wrote."""
     tagger = load_tagger(options.text_ner)
     with _running(options, console, _RECOGNISER_BATCH_SECONDS) as running:
-        heard = recognise(options.run, utterances, weights=options.weights, **running)
+        heard = recognise(
+            options.run,
+            utterances,
+            weights=options.weights,
+            decoding=chosen_decoding(options),
+            **running,
+        )
     return cascade(heard, tagger, device=pick_device(options.device))
 
 
@@ -94,13 +108,38 @@ SYSTEMS: dict[str, System] = {
 _RECOGNISER_BATCH_SECONDS: Seconds = 80.0
 
 
-def _read_stored(options: argparse.Namespace, utterances: Sequence[Utterance]) -> list[Prediction]:
+def _decoder(
+    decoding: CTCDecoding | None, vocabulary: Vocabulary, console: Console
+) -> BeamDecoder | None:
+    if decoding is None:
+        return None
+    decoder = decoding.decoder(vocabulary.symbols, vocabulary.label_set)
+    unspelled = decoder.scorer.unspelled
+    if unspelled:
+        console.print(
+            f"{len(unspelled)} words of the lexicon have characters that the model cannot write "
+            f"and are left out, first: {unspelled[0]!r}",
+            highlight=False,
+        )
+    return decoder
+
+
+def _read_stored(
+    options: argparse.Namespace,
+    utterances: Sequence[Utterance],
+    decoding: CTCDecoding | None,
+    console: Console,
+) -> list[Prediction]:
     emissions = read_emissions(options.emissions_from)
     vocabulary = Vocabulary.load(options.run / VOCABULARY_FILE)
     emissions.check_model(
         symbols=vocabulary.symbols, model_hash=weights_hash(options.run, options.weights)
     )
-    return predict_stored(emissions, utterances, vocabulary=vocabulary)
+    decoder = _decoder(decoding, vocabulary, console)
+    with progress_on(console, "decoding") as progress:
+        return predict_stored(
+            emissions, utterances, vocabulary=vocabulary, decoder=decoder, progress=progress
+        )
 
 
 def _read_stored_frames(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from slue_ner.cli.decoding import add_decoding_options, chosen_decoding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from slue_ner.core.types import Utterance
+    from slue_ner.pipelines.decoding_tuning import DecodingTrial
     from slue_ner.pipelines.localizing import Trial
 
 _LOCALIZER_EXAMPLE = """example:
@@ -30,13 +34,80 @@ _FRAMES_EXAMPLE = """example:
       --decoding frames.json
 """
 
+_DECODING_EXAMPLE = """example:
+  slue-ner lm train data/mine/fine-tune.jsonl --order 4 --output tagged.ngram
+  slue-ner predict runs/mine --manifest data/mine/tune.jsonl --output tune.jsonl --emissions tune/
+  slue-ner tune decoding runs/mine --references data/mine/tune.jsonl --emissions tune/ \\
+      --lm tagged.ngram --output decoding.yaml
+  slue-ner predict runs/mine --manifest data/mine/dev.jsonl --output dev.jsonl \\
+      --decoding decoding.yaml
+"""
+
 _NUM_SHOWN = 5
 
 
 def run(arguments: list[str]) -> int:
     """Tune what the sub-command names."""
     options = _parser().parse_args(arguments)
-    return _tune_frames(options) if options.what == "frames" else _tune_localizer(options)
+    tuners = {"frames": _tune_frames, "localizer": _tune_localizer, "decoding": _tune_decoding}
+    return tuners[options.what](options)
+
+
+def _tune_decoding(options: argparse.Namespace) -> int:
+    import os
+
+    from slue_ner.cli.console import stdout
+    from slue_ner.core.records import read_manifest
+    from slue_ner.decoding.emissions import read_emissions
+    from slue_ner.pipelines.ctc_decoding import write_ctc_decoding
+    from slue_ner.pipelines.decoding_tuning import tune_decoding
+    from slue_ner.pipelines.end_to_end import weights_hash
+    from slue_ner.tasks.building import VOCABULARY_FILE
+    from slue_ner.text.vocabulary import Vocabulary
+
+    console = stdout()
+    references = read_manifest(options.references)
+    emissions = read_emissions(options.emissions)
+    vocabulary = Vocabulary.load(options.run / VOCABULARY_FILE)
+    emissions.check_model(
+        symbols=vocabulary.symbols, model_hash=weights_hash(options.run, options.weights)
+    )
+    start = chosen_decoding(options)
+    if start is None:
+        raise ValueError("there is nothing to tune; give --lm, --character-lm or --decoding")
+    by = options.by or ("wer" if vocabulary.labels is None else "f1")
+
+    def told(number: int, trial: DecodingTrial) -> None:
+        console.print(f"{number:3}  {_described_decoding(trial)}", highlight=False)
+
+    trials = tune_decoding(
+        references,
+        emissions,
+        start,
+        vocabulary=vocabulary,
+        by=by,
+        threads=options.threads or os.cpu_count() or 1,
+        progress=told,
+    )
+    best = trials[0]
+    remarks = {
+        "tuned_on": _described_split(references, options.references),
+        "tuned_by": by,
+        "f1": best.f1,
+        "wer": best.wer,
+    }
+    write_ctc_decoding(options.output, replace(start, options=best.options), remarks)
+    print(f"best of {len(trials)}: {_described_decoding(best)} -> {options.output}")
+    return 0
+
+
+def _described_decoding(trial: DecodingTrial) -> str:
+    options = trial.options
+    unknown = "" if options.unknown_score is None else f", unknown {options.unknown_score:+.2f}"
+    return (
+        f"F1 {100 * trial.f1:.1f}, WER {100 * trial.wer:.1f}: LM weight {options.lm_weight:.2f}, "
+        f"word score {options.word_score:+.2f}{unknown}, beam {options.beam}"
+    )
 
 
 def _tune_frames(options: argparse.Namespace) -> int:
@@ -95,8 +166,8 @@ def _described(trial: Trial) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="slue-ner tune",
-        description="Search settings of localization without running the model again.",
-        epilog=f"{_LOCALIZER_EXAMPLE}\n{_FRAMES_EXAMPLE}",
+        description="Search settings of decoding and localization without running the model again.",
+        epilog=f"{_LOCALIZER_EXAMPLE}\n{_FRAMES_EXAMPLE}\n{_DECODING_EXAMPLE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     choices = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
@@ -132,5 +203,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     frames.add_argument(
         "--output", type=Path, required=True, metavar="JSON", help="for `predict --decoding`"
+    )
+    decoding = choices.add_parser(
+        "decoding",
+        help="how a beam search weighs a language model: LM weight, word and unknown score, beam",
+        description="Search the weights of a beam search over stored emissions.",
+        epilog=_DECODING_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    decoding.add_argument("run", type=Path, help="run folder whose emissions these are")
+    decoding.add_argument("--references", type=Path, required=True, help="manifest, not of test")
+    decoding.add_argument(
+        "--emissions", type=Path, required=True, metavar="DIR", help="of its utterances"
+    )
+    add_decoding_options(decoding)
+    decoding.add_argument("--by", choices=("f1", "wer"), help="default: f1, of plain ASR wer")
+    decoding.add_argument("--threads", type=int, help="utterances at once (default: all cores)")
+    decoding.add_argument(
+        "--weights", choices=("best", "last"), default="best", help="that emitted them"
+    )
+    decoding.add_argument(
+        "--output", type=Path, required=True, metavar="YAML", help="for `predict --decoding`"
     )
     return parser

@@ -118,6 +118,10 @@ class BeamDecoder:
         self.scorer = scorer
         self.options = scorer.options
 
+    def with_options(self, options: BeamOptions) -> BeamDecoder:
+        """The same models with other weights."""
+        return BeamDecoder(self.scorer.with_options(options))
+
     def decode(self, log_probs: np.ndarray, *, num_best: int = 1) -> list[Hypothesis]:
         """The best hypotheses, best first: at least 1, at most ``num_best``.
 

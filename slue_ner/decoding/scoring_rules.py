@@ -74,7 +74,21 @@ class Scorer:
             _check(words, marks, "words", self._ids)
         if characters is not None:
             _check(characters, [*marks, DELIMITER], "characters", self._ids)
-        self.rules = self._rules(labels, words, characters, lexicon, dict(hot_words or {}))
+        self._parts = (labels, words, characters, lexicon, dict(hot_words or {}))
+        self.rules = self._rules(*self._parts)
+
+    def with_options(self, options: BeamOptions) -> Scorer:
+        """The same models with other weights."""
+        labels, words, characters, lexicon, hot_words = self._parts
+        return Scorer(
+            self.symbols,
+            options,
+            labels=labels,
+            words=words,
+            characters=characters,
+            lexicon=lexicon,
+            hot_words=hot_words,
+        )
 
     def spell(self, word: str) -> list[int] | None:
         """Symbol ids of a word; ``None`` where it has a character that is no symbol."""

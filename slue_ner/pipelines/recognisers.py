@@ -15,6 +15,7 @@ from slue_ner.core.types import Prediction, Utterance
 from slue_ner.data.ctm import read_ctm
 from slue_ner.models.checkpoints import read_config
 from slue_ner.models.hub_ctc import hub_ctc
+from slue_ner.pipelines.ctc_decoding import CTCDecoding
 from slue_ner.pipelines.end_to_end import predict
 from slue_ner.pipelines.run_files import CONFIG_FILE
 from slue_ner.pipelines.run_folder import load_run
@@ -33,7 +34,7 @@ def recognise(
     device: torch.device | str = "cpu",
     num_workers: int = 0,
     progress: Progress | None = None,
-    **more: Any,
+    decoding: CTCDecoding | None = None,
 ) -> list[Prediction]:
     """Transcribe every utterance; none is ever left out.
 
@@ -50,16 +51,19 @@ def recognise(
         device: where to run.
         num_workers: loader processes.
         progress: called with utterances done and in all.
-        more: for ``predict`` when the source is a run (``emissions``).
+        decoding: beam search over the symbols of a CTC source; ``None`` decodes greedily.
 
     Returns:
         One prediction an utterance, in the same order, without entities; those that failed
         have ``error`` set.
 
     Raises:
-        ValueError: for a source of another kind, or one that cannot be read.
+        ValueError: for a source of another kind, or one that cannot be read, and for a
+            ``decoding`` of a source that has no CTC emissions.
     """
     path = Path(source)
+    if decoding is not None and path.suffix in (".ctm", ".jsonl"):
+        raise ValueError(f"{source} holds words, which cannot be decoded again; leave --lm out")
     if path.suffix == ".ctm":
         return _from_ctm(path, utterances)
     if path.suffix == ".jsonl":
@@ -72,17 +76,29 @@ def recognise(
             raise ValueError(
                 f"{source} writes entity marks and is no recogniser; train one with task=ctc_plain"
             )
+        decoder = None if decoding is None else decoding.decoder(run.vocabulary.symbols, None)
         return predict(
-            run.model, utterances, vocabulary=run.vocabulary, **loading, **running, **more
+            run.model,
+            utterances,
+            vocabulary=run.vocabulary,
+            decoder=decoder,
+            **loading,
+            **running,
         )
     if not path.exists() and path.parent != Path() and path.parent.is_dir():
         raise ValueError(f"{source}: no such run folder or checkpoint in {path.parent}")
     config = read_config(str(source))
     if config.get("model_type") == "whisper":
+        if decoding is not None:
+            raise ValueError(f"{source} is Whisper and has no CTC emissions; leave --lm out")
         found = recognise_with_whisper(str(source), utterances, **running)
     else:
         model, vocabulary = hub_ctc(str(source))
-        found = predict(model, utterances, vocabulary=vocabulary, **loading, **running, **more)
+        letters = [plain_letters(symbol) for symbol in vocabulary.symbols]
+        decoder = None if decoding is None else decoding.decoder(letters, None)
+        found = predict(
+            model, utterances, vocabulary=vocabulary, decoder=decoder, **loading, **running
+        )
     return [in_ner_form(prediction) for prediction in found]
 
 

@@ -1,0 +1,188 @@
+"""The weights of a beam search, tuned over stored emissions without the model.
+
+A pattern search: steps up and down in each weight, to the best of them, half the steps where
+nothing is better. Then the smallest beam that is as good as the widest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from slue_ner.core.types import Prediction, Utterance
+from slue_ner.decoding.beam import BeamDecoder, BeamOptions
+from slue_ner.decoding.stored_emissions import StoredEmissions
+from slue_ner.evaluation.score import score
+from slue_ner.pipelines.ctc_decoding import CTCDecoding
+from slue_ner.pipelines.localizing import check_tuning_split
+from slue_ner.text.markup import from_symbols, read_tagged
+from slue_ner.text.vocabulary import Vocabulary
+
+MEASURES = ("f1", "wer")
+BEAMS = (10, 25, 50, 100, 200, 500)
+STEPS = {"lm_weight": 0.4, "word_score": 1.0, "unknown_score": 2.0}
+"""First steps; those that are halved ``_NUM_HALVINGS`` times are the last."""
+
+_NUM_HALVINGS = 2
+_MOST = {"lm_weight": (0.0, 5.0), "word_score": (-10.0, 10.0), "unknown_score": (-30.0, 10.0)}
+_AS_GOOD = 0.001  # of F1 or WER: a tenth of a point
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingTrial:
+    """Weights and what they reach on the tuning split: fractions, F1 over combined labels."""
+
+    options: BeamOptions
+    f1: float
+    wer: float
+
+    def better(self, other: DecodingTrial, by: str) -> bool:
+        """Whether this one is better by ``f1`` or ``wer``; if equal, by the other of the two."""
+        return self._rank(by) < other._rank(by)
+
+    def _rank(self, by: str) -> tuple[float, float]:
+        return (-self.f1, self.wer) if by == "f1" else (self.wer, -self.f1)
+
+
+def tune_decoding(
+    references: Sequence[Utterance],
+    emissions: StoredEmissions,
+    start: CTCDecoding,
+    *,
+    vocabulary: Vocabulary,
+    by: str,
+    threads: int = 1,
+    progress: Callable[[int, DecodingTrial], None] | None = None,
+) -> list[DecodingTrial]:
+    """Search LM weight, word score, unknown score (where words may be unknown) and beam.
+
+    Args:
+        references: the tuning split.
+        emissions: of its utterances.
+        start: files, and where to start; its other options stay.
+        vocabulary: of the model.
+        by: ``f1`` or ``wer``.
+        threads: utterances searched at once.
+        progress: called with the number of trials done and the last of them.
+
+    Returns:
+        All trials, the chosen one first: its beam is the smallest within a tenth of a point of
+        the best with these weights.
+
+    Raises:
+        ValueError: for references of a split named test or without emissions, for an unknown
+            measure, and for F1 where there are no entities to find.
+    """
+    check_tuning_split(references)
+    if by not in MEASURES:
+        raise ValueError(f"tune by {' or '.join(MEASURES)}, not by {by!r}")
+    if by == "f1" and vocabulary.labels is None:
+        raise ValueError("plain ASR writes no entities; tune it by wer")
+    read = _Reader(references, emissions, vocabulary, threads)
+    decoder = start.decoder(vocabulary.symbols, vocabulary.label_set)
+    tried: dict[BeamOptions, DecodingTrial] = {}
+
+    def trial(options: BeamOptions) -> DecodingTrial:
+        if options not in tried:
+            tried[options] = read.trial(decoder.with_options(options))
+            if progress is not None:
+                progress(len(tried), tried[options])
+        return tried[options]
+
+    best = trial(start.options)
+    steps = {name: step for name, step in STEPS.items() if _value(start.options, name) is not None}
+    for _ in range(_NUM_HALVINGS + 1):
+        while True:
+            around = [trial(options) for options in _around(best.options, steps)]
+            winner = _best([best, *around], by)
+            if winner is best:
+                break
+            best = winner
+        steps = {name: step / 2 for name, step in steps.items()}
+    beams = [trial(replace(best.options, beam=beam)) for beam in BEAMS]
+    widest = _best([best, *beams], by)
+    good = [t for t in [best, *beams] if _is_as_good(t, widest, by)]
+    chosen = min(good, key=lambda t: t.options.beam)
+    return [chosen, *(t for t in tried.values() if t is not chosen)]
+
+
+def _value(options: BeamOptions, name: str) -> float | None:
+    value: float | None = getattr(options, name)
+    return value
+
+
+def _around(options: BeamOptions, steps: Mapping[str, float]) -> list[BeamOptions]:
+    found: list[BeamOptions] = []
+    for name, step in steps.items():
+        value = _value(options, name)
+        assert value is not None
+        low, high = _MOST[name]
+        for moved in (value - step, value + step):
+            inside = min(max(round(moved, 4), low), high)
+            if inside != value:
+                moved_there: dict[str, Any] = {name: inside}
+                found.append(replace(options, **moved_there))
+    return found
+
+
+def _best(trials: Sequence[DecodingTrial], by: str) -> DecodingTrial:
+    best = trials[0]
+    for trial in trials[1:]:
+        if trial.better(best, by):
+            best = trial
+    return best
+
+
+def _is_as_good(trial: DecodingTrial, best: DecodingTrial, by: str) -> bool:
+    distance: float = getattr(trial, by) - getattr(best, by)
+    return abs(distance) <= _AS_GOOD
+
+
+class _Reader:
+    """Decodes and scores the tuning split."""
+
+    def __init__(
+        self,
+        references: Sequence[Utterance],
+        emissions: StoredEmissions,
+        vocabulary: Vocabulary,
+        threads: int,
+    ) -> None:
+        self._references = [r for r in references if r.id in emissions]
+        if not self._references:
+            raise ValueError(
+                f"{emissions.folder} has no emissions of any of the {len(references)} references; "
+                "predict their manifest with --emissions"
+            )
+        self._log_probs = [emissions[r.id] for r in self._references]
+        self._vocabulary = vocabulary
+        self._threads = threads
+
+    def trial(self, decoder: BeamDecoder) -> DecodingTrial:
+        def one(log_probs: np.ndarray) -> tuple[int, ...]:
+            return decoder.decode(log_probs)[0].symbols
+
+        with ThreadPoolExecutor(max(1, self._threads)) as pool:
+            found = list(pool.map(one, self._log_probs))
+        predictions = [
+            self._prediction(reference.id, symbols)
+            for reference, symbols in zip(self._references, found, strict=True)
+        ]
+        figures = score(self._references, predictions)
+        entities = figures.entities.get("ner")
+        f1 = 0.0 if entities is None else entities.micro.f1
+        return DecodingTrial(decoder.options, f1, figures.error_rates.get("wer", math.inf))
+
+    def _prediction(self, id: str, symbols: Sequence[int]) -> Prediction:
+        words = from_symbols(self._vocabulary.decode(symbols))
+        labels = self._vocabulary.label_set
+        if labels is None:
+            return Prediction(id=id, text=" ".join(words))
+        read = read_tagged(words, labels)
+        entities = tuple(replace(entity, words=None) for entity in read.entities)
+        return Prediction(id=id, text=" ".join(read.words), entities=entities)
