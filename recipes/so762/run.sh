@@ -21,7 +21,7 @@ done
 slue-ner prepare word-times $data/dev.jsonl $timed --from "$source/word_times_dev.jsonl"
 slue-ner align runs/so762/asr $data/dev.jsonl $timed/aligned/dev.jsonl --offset -0.18
 slue-ner align --compare $timed/dev.jsonl $timed/aligned/dev.jsonl --into recipes/so762/README.md
-train so762/frames task=frames_joint data.root=$timed trainer.max_updates=1000 &
+train so762/frames task=frames_joint data.root=$timed &
 slue-ner train experiment=text_ner_small data.root=$data name=so762/text_ner
 wait
 E2E=../$e2e recipes/systems.sh runs/so762 $timed/dev.jsonl $timed/dev.jsonl recipes/so762/README.md

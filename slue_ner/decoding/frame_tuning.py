@@ -19,7 +19,7 @@ from slue_ner.decoding.frames import (
 )
 from slue_ner.evaluation.nel_official import frame_counts_official
 
-THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 OFF_SHARES = (1.0, 0.75, 0.5)
 """``threshold_off`` as a share of ``threshold_on``."""
 
