@@ -23,7 +23,7 @@ quickstart: $(READY)
 
 tour: $(READY)
 	@$(BIN)/slue-ner tour
-	@E2E=full PATH="$(CURDIR)/$(BIN):$$PATH" recipes/systems.sh runs/tour data/quickstart/tune.jsonl data/quickstart/test.jsonl
+	@E2E=full PATH="$(CURDIR)/$(BIN):$$PATH" recipes/systems.sh runs/tour data/quickstart/fine-tune.jsonl data/quickstart/tune.jsonl data/quickstart/test.jsonl
 
 test: check
 	$(BIN)/pytest -n 2

@@ -20,4 +20,6 @@ wait
 # by how much this encoder is late, on the tune set of the quickstart's corpus
 slue-ner align $runs/asr $data/dev.jsonl $runs/aligned/dev.jsonl --offset -0.18
 slue-ner align --compare $data/dev.jsonl $runs/aligned/dev.jsonl --into recipes/slue_text_spoken/README.md
-recipes/systems.sh $runs $data/tune.jsonl $data/dev.jsonl recipes/slue_text_spoken/README.md
+for table in systems decoding; do
+  recipes/$table.sh $runs $data/{fine-tune,tune,dev}.jsonl recipes/slue_text_spoken/README.md
+done

@@ -24,4 +24,5 @@ slue-ner align --compare $timed/dev.jsonl $timed/aligned/dev.jsonl --into recipe
 train so762/frames task=frames_joint data.root=$timed &
 slue-ner train experiment=text_ner_small data.root=$data name=so762/text_ner
 wait
-E2E=../$e2e recipes/systems.sh runs/so762 $timed/dev.jsonl $timed/dev.jsonl recipes/so762/README.md
+E2E=../$e2e HALVES=1 recipes/systems.sh runs/so762 $data/fine-tune.jsonl $data/tune.jsonl \
+  $timed/dev.jsonl recipes/so762/README.md

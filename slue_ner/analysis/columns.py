@@ -77,6 +77,7 @@ COLUMNS = {
     "seconds": _field("seconds", text="{:.0f}".format),
     "memory": _field("peak_memory_bytes", "memory", lambda value: f"{value / 2**30:.1f} GiB"),
     "speed": _field("audio_seconds_per_second", "audio-s/s", "{:.0f}".format),
+    "repairs": _field("num_repairs", "repairs"),
     "hardware": _field("hardware"),
     "commit": Column(
         "commit, date",

@@ -122,7 +122,8 @@ def _row(
 
 
 def _figures(scores: Mapping[str, Any]) -> dict[str, Any]:
-    return {"scores": {key: _figure(scores, path) for key, path in SCORES.items()}}
+    figures = {key: _figure(scores, path) for key, path in SCORES.items()}
+    return {"scores": figures, "num_repairs": scores.get("num_repairs")}
 
 
 def _origin(run: Mapping[str, Any]) -> dict[str, Any]:

@@ -43,6 +43,7 @@ class Row:
         seconds: wall-clock time of training with its validations.
         audio_seconds_per_second: audio trained on in a second, of one process; ``None`` for text.
         commit: of the code, ``+`` when edited; the version where there was no checkout.
+        num_repairs: malformed tags that readers of tagged strings repaired; over all seeds.
         setting: the config but for seed and names, as JSON; equal for the seeds of one config.
 
     A scored file tells nothing about training: what is ``None`` by default, and no seed.
@@ -66,6 +67,7 @@ class Row:
     peak_memory_bytes: int | None = None
     audio_seconds_per_second: float | None = None
     setting: str | None = None
+    num_repairs: int | None = None
 
 
 def ranked(rows: Sequence[Row], order: Order) -> list[Row]:
