@@ -208,9 +208,9 @@ def test_a_truncated_model_is_refused_with_its_line(decode, lm, folder):
 
 
 def test_a_lexicon_that_the_model_cannot_spell_is_refused(decode, lm, folder):
-    (folder / "words.txt").write_text("ΑΒΓ\nΔΕΖ\n")
+    (folder / "words.txt").write_text("日本\n東京\n")
     ended, _ = decode("--lm", lm(), "--lexicon", str(folder / "words.txt"))
-    refused(ended, "words.txt", "the lexicon is empty", "'ΑΒΓ'")
+    refused(ended, "words.txt", "the lexicon is empty", "'日本'")
     (folder / "words.txt").write_text("\n")
     refused(decode("--lexicon", str(folder / "words.txt"))[0], "words.txt", "the lexicon is empty")
 
@@ -240,8 +240,8 @@ def test_a_malformed_hot_word_is_refused_by_line(decode, folder):
     hot = folder / "hot.txt"
     hot.write_text("eu\nbudget\tmuch\n")
     refused(decode("--hot-words", str(hot))[0], f"{hot}:2: 'much'")
-    hot.write_text("Ελλάδα\n")
-    refused(decode("--hot-words", str(hot))[0], "hot phrase 'Ελλάδα'")
+    hot.write_text("日本\n")
+    refused(decode("--hot-words", str(hot))[0], "hot phrase '日本'")
 
 
 def test_nothing_is_tuned_on_test_or_without_a_model(slue_ner, folder, lm):
