@@ -1,4 +1,4 @@
-"""ARPA files, the text format in which n-gram models are exchanged."""
+"""Reading ARPA files, the text format in which n-gram models are exchanged."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ import gzip
 import zlib
 from array import array
 from collections.abc import Iterator
-from contextlib import ExitStack
-from gzip import BadGzipFile, GzipFile
-from io import TextIOWrapper
-from itertools import chain, repeat
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 import numpy as np
 
-from slue_ner.core.files import atomic_path
 from slue_ner.decoding.ngram import (
     END_WORD,
     START_WORD,
@@ -47,7 +42,7 @@ def read_arpa(path: Path) -> NgramModel:
         lines = _Lines(path, file)
         try:
             return _read(lines)
-        except (UnicodeDecodeError, EOFError, zlib.error, BadGzipFile) as error:
+        except (UnicodeDecodeError, EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise lines.error(f"not a text file in UTF-8, or damaged ({error})") from error
 
 
@@ -117,7 +112,9 @@ def _read_level(
             raise lines.error(
                 f"expected {count} {length}-grams, found {index}; the file is cut off"
             )
-        fields = split(line)
+        fields = line.replace("\t", " ").split(" ")
+        if "" in fields:
+            fields = split(line)
         weight = fields.pop() if len(fields) == length + 2 else "0"
         if len(fields) != length + 1:
             raise lines.error(f"expected LOG_PROB, {length} words and perhaps BACK_OFF: {line!r}")
@@ -133,7 +130,7 @@ def _read_level(
             raise lines.error(f"{log_prob} and {weight} should be numbers") from None
         except KeyError as error:
             raise lines.error(f"{error.args[0]!r} is not among the 1-grams") from None
-    values = np.array([log_probs, weights], np.float32)
+    values = np.stack([np.array(part, np.float32) for part in (log_probs, weights)])
     if not np.isfinite(values).all():
         index = int(np.argmin(np.isfinite(values).all(axis=0)))
         raise lines.error(
@@ -158,42 +155,3 @@ def _checked_words(lines: _Lines, level: _Level) -> _Level:
         np.append(log_probs, _UNSEEN),
         np.append(weights, 0),
     )
-
-
-def write_arpa(model: NgramModel, path: Path) -> None:
-    """Write a model; what ``read_arpa`` reads back is equal to it."""
-    with atomic_path(path) as unfinished, unfinished.open("wb") as raw, ExitStack() as stack:
-        packed: IO[bytes] = raw
-        if path.suffix == ".gz":  # without name and time, so that equal models are equal files
-            packed = cast(IO[bytes], stack.enter_context(GzipFile("", "wb", 6, raw, mtime=0)))
-        file = stack.enter_context(TextIOWrapper(packed, "utf-8", newline="\n"))
-        file.write("\\data\\\n")
-        for length, count in enumerate(model.counts, start=1):
-            file.write(f"ngram {length}={count}\n")
-        phrases = [""]
-        for length in range(1, model.order + 1):
-            file.write(f"\n\\{length}-grams:\n")
-            phrases = _phrases(model, length, phrases)
-            file.writelines(_rows(model, length, phrases))
-        file.write("\n\\end\\\n")
-
-
-def _phrases(model: NgramModel, length: int, above: list[str]) -> list[str]:
-    """The n-grams of a length as text, from those one shorter."""
-    first, last = model.levels[length - 1]
-    words = [model.words[word] for word in model.word[first:last].tolist()]
-    if length == 1:
-        return words
-    nodes = slice(*model.levels[length - 2])
-    num_children = np.diff(model.first_child)[nodes].tolist()
-    parents = chain.from_iterable(map(repeat, above, num_children))
-    return [f"{parent} {word}" for parent, word in zip(parents, words, strict=True)]
-
-
-def _rows(model: NgramModel, length: int, phrases: list[str]) -> Iterator[str]:
-    nodes = slice(*model.levels[length - 1])
-    log_probs = model.log_prob[nodes].tolist()
-    if length == model.order:
-        return (f"{p:.9g}\t{phrase}\n" for p, phrase in zip(log_probs, phrases, strict=True))
-    rows = zip(log_probs, phrases, model.back_off[nodes].tolist(), strict=True)
-    return (f"{p:.9g}\t{phrase}\t{weight:.9g}\n" for p, phrase, weight in rows)
