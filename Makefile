@@ -45,6 +45,7 @@ benchmarks: $(READY)
 	$(BIN)/python benchmarks/features.py
 	$(BIN)/python benchmarks/alignment.py
 	$(BIN)/python benchmarks/localization.py
+	$(BIN)/python benchmarks/ngram.py
 
 clean:
 	rm -rf data runs

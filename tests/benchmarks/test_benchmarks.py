@@ -80,3 +80,13 @@ def test_a_document_without_the_block_is_an_error() -> None:
 
 def test_a_spread_is_the_median_with_smallest_and_largest() -> None:
     assert importlib.import_module("tables").spread([3.0, 1.0, 2.0]) == "2.00 (1.00-3.00)"
+
+
+def test_the_text_of_the_language_model_is_the_same_each_time_and_like_a_language() -> None:
+    sentences = importlib.import_module("ngram").sentences
+    words = [word for sentence in sentences(20_001) for word in sentence]
+    assert len(words) == 20_001
+    assert words == [word for sentence in sentences(20_001) for word in sentence]
+    often = [words.count(word) for word in set(words)]
+    assert max(often) > 500
+    assert sum(count == 1 for count in often) > len(often) / 3
