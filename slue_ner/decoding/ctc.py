@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-import numpy as np
 from torch import Tensor
 
 from slue_ner.core.types import TokenSpan
@@ -35,27 +34,20 @@ def greedy(
             f"emissions have {log_probs.shape[-1]} symbols but the vocabulary has {len(symbols)}; "
             "they belong to different models"
         )
+    from slue_ner.decoding.ctc_kernel import collapse  # numba takes half a second to import
+
     best, ids = log_probs.max(dim=-1)  # (B, T)
-    probabilities = best.float().exp().cpu().numpy()
-    lengths = num_frames.tolist()
-    return [
-        _merge(row[:length], scores[:length], symbols)
-        for row, scores, length in zip(ids.cpu().numpy(), probabilities, lengths, strict=True)
-    ]
-
-
-def _merge(ids: np.ndarray, scores: np.ndarray, symbols: Sequence[str]) -> tuple[TokenSpan, ...]:
-    if not len(ids):
-        return ()
-    firsts = np.flatnonzero(np.diff(ids, prepend=-1))
-    lasts = np.append(firsts[1:], len(ids))
-    means = np.add.reduceat(scores, firsts) / (lasts - firsts)
-    runs = zip(ids[firsts].tolist(), firsts.tolist(), lasts.tolist(), means.tolist(), strict=True)
-    return tuple(
-        TokenSpan(symbols[i], first, last, min(1.0, score))
-        for i, first, last, score in runs
-        if i != BLANK_ID
-    )
+    log_probs_of_best = best.float().cpu().numpy()
+    ids_of_best = ids.cpu().numpy()
+    found: list[tuple[TokenSpan, ...]] = []
+    for row, scores, length in zip(
+        ids_of_best, log_probs_of_best, num_frames.tolist(), strict=True
+    ):
+        columns = collapse(row[:length], scores[:length])
+        tokens, firsts, lasts, means = (column.tolist() for column in columns)
+        written = [symbols[token] for token in tokens]
+        found.append(tuple(map(TokenSpan, written, firsts, lasts, means)))
+    return found
 
 
 def min_frames(target: Sequence[int]) -> int:
