@@ -1,4 +1,4 @@
-"""Beam search with a word n-gram: frames a second and results beside flashlight-text and pyctcdecode.
+"""Beam search with a word n-gram: speed and results beside flashlight-text and pyctcdecode.
 
 Usage: ``python benchmarks/beam.py --case NAME EMISSIONS TRAIN TEST ... [--frames 40000]
 [--rounds 3] [--publish]``. EMISSIONS is a folder that ``slue-ner predict --emissions`` of a run of
@@ -58,6 +58,7 @@ class Case:
 
     @property
     def num_frames(self) -> int:
+        """Of all utterances."""
         return sum(len(rows) for rows in self.emissions.values())
 
     def wer(self, found: dict[str, Sequence[str]]) -> float:

@@ -19,7 +19,7 @@ from pyctcdecode import build_ctcdecoder
 def main() -> None:
     logging.disable(logging.WARNING)
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    blank, unknown, *rest = job["symbols"]
+    rest = job["symbols"][2:]  # behind blank and unknown
     labels = ["", "\u2047", *(" " if symbol == "|" else symbol for symbol in rest)]
     decoder = build_ctcdecoder(
         labels,
