@@ -19,10 +19,18 @@ def stdout() -> Console:
 
 
 @contextmanager
-def progress_on(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
-    """A function to call with ``(done, total)``: a bar on a terminal, sparse lines elsewhere."""
+def progress_on(
+    console: Console, what: str, *, say_when_done: bool = True
+) -> Iterator[Callable[[int, int], None]]:
+    """A function to call with ``(done, total)``: a bar on a terminal, sparse lines elsewhere.
+
+    Args:
+        console: where to.
+        what: is going on.
+        say_when_done: a line at the end even of quick work; false for work done again and again.
+    """
     if not console.is_terminal:
-        yield _Lines(console, what)
+        yield _Lines(console, what, say_when_done)
         return
     bar = Progress(
         TextColumn(what),
@@ -39,13 +47,15 @@ def progress_on(console: Console, what: str) -> Iterator[Callable[[int, int], No
 class _Lines:
     """Says how far it is every ten seconds, and when it is done."""
 
-    def __init__(self, console: Console, what: str) -> None:
+    def __init__(self, console: Console, what: str, say_when_done: bool) -> None:
         self.console = console
         self.what = what
+        self.say_when_done = say_when_done
         self.last = time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
-        if done == total or now - self.last > _LOG_EVERY_SECONDS:
+        ended = done == total and self.say_when_done
+        if ended or now - self.last > _LOG_EVERY_SECONDS:
             self.last = now
             self.console.print(f"{self.what}: {done} of {total}", highlight=False)

@@ -121,6 +121,14 @@ def _decoder(
             f"and are left out, first: {unspelled[0]!r}",
             highlight=False,
         )
+    unseen = decoder.scorer.unseen_marks
+    if unseen and decoder.options.unknown_score is None:
+        console.print(
+            f"the language model never saw the entity marks {' '.join(unseen)}, so entities of "
+            "these types will not be written",
+            highlight=False,
+            markup=False,
+        )
     return decoder
 
 

@@ -56,7 +56,7 @@ def run(arguments: list[str]) -> int:
 def _tune_decoding(options: argparse.Namespace) -> int:
     import os
 
-    from slue_ner.cli.console import stdout
+    from slue_ner.cli.console import progress_on, stdout
     from slue_ner.core.records import read_manifest
     from slue_ner.decoding.emissions import read_emissions
     from slue_ner.pipelines.ctc_decoding import write_ctc_decoding
@@ -80,15 +80,17 @@ def _tune_decoding(options: argparse.Namespace) -> int:
     def told(number: int, trial: DecodingTrial) -> None:
         console.print(f"{number:3}  {_described_decoding(trial)}", highlight=False)
 
-    trials = tune_decoding(
-        references,
-        emissions,
-        start,
-        vocabulary=vocabulary,
-        by=by,
-        threads=options.threads or os.cpu_count() or 1,
-        progress=told,
-    )
+    with progress_on(console, "decoding", say_when_done=False) as progress:
+        trials = tune_decoding(
+            references,
+            emissions,
+            start,
+            vocabulary=vocabulary,
+            by=by,
+            threads=options.threads or os.cpu_count() or 1,
+            tell=told,
+            progress=progress,
+        )
     best = trials[0]
     remarks = {
         "tuned_on": _described_split(references, options.references),

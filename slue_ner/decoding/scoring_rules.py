@@ -46,6 +46,8 @@ class Scorer:
 
     Attributes:
         unspelled: words of the lexicon left out because of characters that are no symbols.
+        unseen_marks: marks of entities that the word model never saw; a closed vocabulary does
+            without them.
 
     Raises:
         ValueError: for models that do not fit the vocabulary or the options, naming what is
@@ -70,8 +72,10 @@ class Scorer:
         if DELIMITER not in self._ids:
             raise ValueError(f"the vocabulary has no {DELIMITER!r}, so there are no words to find")
         marks = [] if labels is None else [*labels.symbols.values(), END_SYMBOL]
+        self.unseen_marks: tuple[str, ...] = ()
         if words is not None:
             _check(words, marks, "words", self._ids)
+            self.unseen_marks = tuple(mark for mark in marks if mark not in words.ids)
         if characters is not None:
             _check(characters, [*marks, DELIMITER], "characters", self._ids)
         self._parts = (labels, words, characters, lexicon, dict(hot_words or {}))

@@ -57,7 +57,8 @@ def tune_decoding(
     vocabulary: Vocabulary,
     by: str,
     threads: int = 1,
-    progress: Callable[[int, DecodingTrial], None] | None = None,
+    tell: Callable[[int, DecodingTrial], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[DecodingTrial]:
     """Search LM weight, word score, unknown score (where words may be unknown) and beam.
 
@@ -68,7 +69,8 @@ def tune_decoding(
         vocabulary: of the model.
         by: ``f1`` or ``wer``.
         threads: utterances searched at once.
-        progress: called with the number of trials done and the last of them.
+        tell: called with the number of trials done and the last of them.
+        progress: called with utterances done and in all, in each trial.
 
     Returns:
         All trials, the chosen one first: its beam is the smallest within a tenth of a point of
@@ -89,9 +91,9 @@ def tune_decoding(
 
     def trial(options: BeamOptions) -> DecodingTrial:
         if options not in tried:
-            tried[options] = read.trial(decoder.with_options(options))
-            if progress is not None:
-                progress(len(tried), tried[options])
+            tried[options] = read.trial(decoder.with_options(options), progress)
+            if tell is not None:
+                tell(len(tried), tried[options])
         return tried[options]
 
     best = trial(start.options)
@@ -163,12 +165,18 @@ class _Reader:
         self._vocabulary = vocabulary
         self._threads = threads
 
-    def trial(self, decoder: BeamDecoder) -> DecodingTrial:
+    def trial(
+        self, decoder: BeamDecoder, progress: Callable[[int, int], None] | None
+    ) -> DecodingTrial:
         def one(log_probs: np.ndarray) -> tuple[int, ...]:
             return decoder.decode(log_probs)[0].symbols
 
         with ThreadPoolExecutor(max(1, self._threads)) as pool:
-            found = list(pool.map(one, self._log_probs))
+            found: list[tuple[int, ...]] = []
+            for symbols in pool.map(one, self._log_probs):
+                found.append(symbols)
+                if progress is not None:
+                    progress(len(found), len(self._log_probs))
         predictions = [
             self._prediction(reference.id, symbols)
             for reference, symbols in zip(self._references, found, strict=True)
