@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from slue_ner.decoding.ngram import START_ID, UNKNOWN_ID, NgramModel, build
+from slue_ner.decoding.ngram import START_ID, UNKNOWN_ID, NgramModel
 from slue_ner.decoding.ngram_counts import Grams, count, encode
 
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
@@ -36,23 +37,26 @@ def train(
     """
     limits = _limits(order, cut_offs)
     text = encode(sentences)
-    words = text.words
+    num_words = len(text.words)
     counted = count(text, order)
-    ids = np.arange(len(words), dtype=np.int32)[:, None]
-    lower = np.full(1, 1.0 / (len(words) - 1))  # of any word but <s>, which is never predicted
-    kept = kept_before = np.ones(len(words), bool)
-    last = np.array([len(words) - 1])
+    lower = np.full(1, 1.0 / (num_words - 1))  # of any word but <s>, which is never predicted
+    kept = np.ones(1, bool)
+    nodes = np.zeros(1, np.int32)  # of the n-grams one shorter, for now the empty one
+    num_nodes = 1
+    oldest = np.zeros(1, np.int32)  # id of the first word of each n-gram
+    last = np.array([num_words - 1])
     notes: list[str] = []
-    levels: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    levels: list[_Level] = []
     for length in range(1, order + 1):
         grams = counted.pop(0)
         counts = _adjusted(grams, counted[0] if counted else None)
+        kept_before = kept
         if length == 1:
             counts[[UNKNOWN_ID, START_ID]] = 0
+            kept, oldest = np.ones(num_words, bool), grams.word
         else:
-            ids = np.column_stack([ids[grams.context], grams.word])
-            kept = grams.raw > limits[length - 1]
-            last = _last(grams, ids, last)
+            kept, oldest = grams.raw > limits[length - 1], oldest[grams.context]
+            last = _last(grams, oldest, last)
         as_counted = counts.copy()
         as_counted[last] = grams.raw[last]
         discounts = _discounts(as_counted)
@@ -63,14 +67,48 @@ def train(
                 f"{length}-grams; they are {', '.join(map(str, discounts))}"
             )
         lower, gammas = _probabilities(grams, counts, kept, discounts, lower)
-        if length > 1:
-            levels[-1][2][:] = _log10(gammas)[kept_before]
-        log_probs = _log10(lower)
+        if levels:
+            levels[-1].back_off[:] = _log10(gammas)[kept_before]
+        log_probs = _log10(lower)[kept]
         if length == 1:
             log_probs[START_ID] = _GIVEN
-        levels.append((ids[kept], log_probs[kept], np.zeros(int(kept.sum()), np.float32)))
-        kept_before = kept
-    return build(words, levels), notes
+        levels.append(
+            _Level(
+                word=grams.word[kept],
+                parent=nodes[grams.context[kept]],
+                suffix=nodes[grams.suffix[kept]],
+                log_prob=log_probs,
+                back_off=np.zeros_like(log_probs),
+            )
+        )
+        nodes = (num_nodes - 1 + np.cumsum(kept)).astype(np.int32)
+        num_nodes += int(kept.sum())
+    return _tree(text.words, levels), notes
+
+
+@dataclass(frozen=True)
+class _Level:
+    """Nodes of the n-grams of one length, in the order of ``NgramModel``; ``parent`` is a node."""
+
+    word: np.ndarray
+    parent: np.ndarray
+    suffix: np.ndarray
+    log_prob: np.ndarray
+    back_off: np.ndarray
+
+
+def _tree(words: list[str], levels: Sequence[_Level]) -> NgramModel:
+    parents = np.concatenate([level.parent for level in levels])
+    num_children = np.bincount(parents, minlength=len(parents) + 1)
+    return NgramModel(
+        len(levels),
+        tuple(words),
+        word=np.concatenate([np.array([-1], np.int32), *(level.word for level in levels)]),
+        log_prob=np.concatenate([np.zeros(1, np.float32), *(level.log_prob for level in levels)]),
+        back_off=np.concatenate([np.zeros(1, np.float32), *(level.back_off for level in levels)]),
+        suffix=np.concatenate([np.zeros(1, np.int32), *(level.suffix for level in levels)]),
+        first_child=np.concatenate([[1], 1 + np.cumsum(num_children)]).astype(np.int32),
+    )
 
 
 def _limits(order: int, cut_offs: Sequence[int]) -> list[int]:
@@ -88,7 +126,8 @@ def _limits(order: int, cut_offs: Sequence[int]) -> list[int]:
 
 def _log10(shares: np.ndarray) -> np.ndarray:
     """Logarithms that a file can hold, where discounts of 0 have left nothing too."""
-    return np.log10(np.maximum(shares, _LEAST)).astype(np.float32)
+    logs: np.ndarray = np.log10(np.maximum(shares, _LEAST))
+    return logs.astype(np.float32)
 
 
 def _adjusted(grams: Grams, longer: Grams | None) -> np.ndarray:
@@ -99,14 +138,14 @@ def _adjusted(grams: Grams, longer: Grams | None) -> np.ndarray:
     return np.where(grams.at_start, grams.raw, followed)
 
 
-def _last(grams: Grams, ids: np.ndarray, last: np.ndarray) -> np.ndarray:
+def _last(grams: Grams, oldest: np.ndarray, last: np.ndarray) -> np.ndarray:
     """Number of the n-gram that adds the newest of words before ``last``; none before ``<s>``.
 
     For its discounts ``lmplz`` takes this one to follow as many words as it occurs times, since
     ``AdjustCounts::Run`` adds ``lower_count`` instead of the adjusted one after its loop.
     """
-    longer = np.flatnonzero(np.isin(grams.suffix, last))
-    return longer[np.argsort(ids[longer, 0])[-1:]]
+    longer: np.ndarray = np.flatnonzero(np.isin(grams.suffix, last))
+    return longer[np.argsort(oldest[longer])[-1:]]
 
 
 def _discounts(counts: np.ndarray) -> tuple[float, float, float] | None:

@@ -100,6 +100,14 @@ def test_a_context_that_leaves_nothing_to_shorter_ones_has_a_back_off_that_a_fil
     assert grams[("d",)][1] == pytest.approx(-30)
 
 
+def test_an_order_above_the_length_of_all_sentences_leaves_levels_empty(tmp_path):
+    model, _ = train([["a"]], order=6)
+    assert model.counts == (4, 2, 1, 0, 0, 0)
+    assert model.score(["a"]) == pytest.approx(scores(model, ["a"]))
+    write_model(model, tmp_path / "lm.arpa")
+    assert read_model(tmp_path / "lm.arpa").counts == model.counts
+
+
 def test_what_occurs_no_more_often_than_its_cut_off_is_left_out():
     text = [["a", "b", "c"]] * 2 + [["a", "b", "d"]]
     model, _ = train(text, order=3, cut_offs=[0, 0, 1])
