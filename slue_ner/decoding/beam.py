@@ -5,20 +5,25 @@ A hypothesis is a sequence of symbols ``y``; its score is, in nats,
     log P(y | audio)                          all CTC paths that collapse to y, or the best of them
     + lm_weight * log P(words of y)           with the end of the sentence
     + word_score * number of words            marks of entities are words, too
-    + boosts of the hot words in y
+    + unknown_score * number of unknown words
+    + boosts of the hot words in y            a phrase counts inside a longer one, too
 
 ``log P(words)`` depends on what there is:
 
-- a word model and a closed vocabulary: every word is in the lexicon, and the model scores it;
-- a word model and ``unknown_score``: other words may be written as well. They cost the model's
-  ``<unk>``, and what a character model says of their spelling and the delimiter behind it, if there
-  is one; ``unknown_score`` is added for each;
-- a character model alone: scores every symbol, delimiters included;
+- a word model: scores every word, an unknown one as ``<unk>``. What a character model says of the
+  spelling of unknown words and the delimiter behind them, after all that stands before, is added;
+- a character model alone: scores every symbol of the words and a delimiter behind each;
 - none: 0.
 
-Delimiters that are doubled or lead write no word and cost nothing but their emission. A last word
-without a delimiter counts as ended. Scores are exact for what the beam returns, up to paths that
-went through prefixes it had dropped.
+A word is unknown if it is not in the lexicon, or if there is a word model that never saw it, as can
+be with words of a lexicon of its own and of hot phrases. In a closed vocabulary, that is where
+``unknown_score`` is ``None``, only words of the lexicon may be written. Without a word model and a
+lexicon no word is unknown.
+
+All but the first line depends on the words only: delimiters that are doubled or lead write no word
+and cost nothing but their emission, and a last word without a delimiter counts as ended. A blank
+that is less probable than 1e-30 counts as that, so that something can always be found. Scores are
+exact for what the beam returns, up to paths that went through prefixes it had dropped.
 
 Source: prefix search of arXiv:1408.2873, with the look-ahead of a lexicon tree (Ortmanns et al.,
 1996), of which the score of a whole hypothesis holds nothing.
@@ -48,14 +53,16 @@ class BeamOptions:
     Attributes:
         lm_weight: of the language model, at least 0.
         word_score: added for every word, in nats; positive for more, shorter words.
-        unknown_score: added for every word outside the lexicon, in nats; ``None`` forbids them.
+        unknown_score: added for every unknown word, in nats; ``None`` forbids words outside the
+            lexicon.
         beam: hypotheses kept after every frame.
         beam_threshold: hypotheses that are so many nats worse than the best one are dropped.
         symbols: tried in every frame, the most probable ones.
         blank_threshold: a frame whose blank is at least so probable lets no hypothesis grow; 1
             looks at all that are not certain.
         grammar: an entity is opened by a type symbol, holds words, and is closed by ``]``; none
-            lies in another, is empty, or stays open. For models without entities nothing changes.
+            lies in another, is empty, or stays open, and no mark is part of a word. For models
+            without entities nothing changes.
         merge: ``sum`` adds up the paths of a hypothesis, ``max`` takes the best one (as wav2letter
             does by default).
         hot_word_boost: added for every word of a hot phrase that is written whole, in nats.
@@ -127,7 +134,8 @@ class BeamDecoder:
 
         Asked for one, the search drops prefixes that differ from a better one only in what no
         model sees any more, which makes room in the beam. Asked for more, it keeps them; a beam
-        finds less far then.
+        finds less far then. With ``merge=max`` what is dropped could not have become the best one;
+        with ``sum`` paths through it may be missed, and rarely the best one, too.
 
         Args:
             log_probs: ``(T, V)``, natural logarithms.

@@ -124,7 +124,7 @@ def grow(
                     continue
             factor, letter_score = 1.0, 0.0
             character_state = ints[node, CHARACTER_STATE]
-            if has_characters:
+            if has_characters and not (at_start and symbol == delimiter):
                 log_10, character_state = advance(
                     character_state,
                     characters[symbol],
@@ -135,8 +135,8 @@ def grow(
                     spelling.first_child,
                 )
                 letter_score = weight * LN_10 * log_10
-                if not has_tree:
-                    factor = math.exp(letter_score)
+                if not has_words:
+                    factor, letter_score = math.exp(letter_score), 0.0
             word_state = ints[node, WORD_STATE]
             place_after, pending_after, spelling_after = child, pending, 0.0
             if symbol == delimiter:

@@ -177,11 +177,11 @@ def word_end(node: int, ints: np.ndarray, floats: np.ndarray, rules: Rules) -> f
             score += rules.lm_weight * log_prob
         if unknown:
             score += rules.unknown_score
-            if rules.has_characters:
+            if rules.has_words and rules.has_characters:
                 end, _ = _scored(
                     ints[node, CHARACTER_STATE], rules.characters[rules.delimiter], rules.spelling
                 )
-                score += rules.lm_weight * (floats[node, SPELLING] + end)
+                score += floats[node, SPELLING] + rules.lm_weight * end
     floats[node, END_FACTOR] = math.exp(score) / floats[node, PENDING]
     ints[node, END_STATE] = state
     return float(floats[node, END_FACTOR])
@@ -213,8 +213,12 @@ def finished(node: int, ints: np.ndarray, floats: np.ndarray, rules: Rules) -> f
     if rules.has_words:
         log_prob, _ = _scored(state, END_ID, rules.words)
         score += rules.lm_weight * log_prob
-    elif rules.has_characters and not rules.has_tree:
-        log_prob, _ = _scored(ints[node, CHARACTER_STATE], END_ID, rules.spelling)
+    elif rules.has_characters:
+        state = ints[node, CHARACTER_STATE]
+        if not at_start:
+            log_prob, state = _scored(state, rules.characters[rules.delimiter], rules.spelling)
+            score += rules.lm_weight * log_prob
+        log_prob, _ = _scored(state, END_ID, rules.spelling)
         score += rules.lm_weight * log_prob
     return float(score)
 

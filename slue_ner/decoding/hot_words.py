@@ -13,13 +13,14 @@ import numpy as np
 class HotWords:
     """An automaton of ``H`` states that finds phrases in a sequence of symbols.
 
-    A path from state to state collects ``gain``; what it collected is ``boost`` times the phrases
-    that it has seen whole, plus ``promised`` of the state in which it stands: a part of the boost
-    of a phrase that has begun, so that the search does not drop it early.
+    A path from state to state collects the ``gain`` of each that it enters from another one: the
+    boosts of the phrases that it has seen whole. A delimiter after a delimiter leaves the state as
+    it is. While it stands in a state, a search adds ``promised``, a part of the boost of a phrase
+    that has begun, so that it does not drop it early.
 
     Attributes:
         next: state after each symbol, ``(H, V)`` int32.
-        gain: of the phrases that end on entering each state, ``(H,)``.
+        gain: boosts of the phrases that end on entering each state, ``(H,)``.
         promised: part of the boost of a phrase under way, ``(H,)``.
         start: state before the first symbol, which is as after a delimiter.
     """
@@ -62,6 +63,7 @@ def build_hot_words(
         gain[state] += boost
     following = np.zeros((len(children), num_symbols), np.int32)
     shorter = [0] * len(children)  # state of the longest proper end that is a state
+    of_delimiter: list[int] = []
     queue = deque([0])
     while queue:
         state = queue.popleft()
@@ -71,6 +73,9 @@ def build_hot_words(
         for symbol, child in children[state].items():
             shorter[child] = int(following[state, symbol])
             following[state, symbol] = child
+            if symbol == delimiter:
+                of_delimiter.append(child)
             queue.append(child)
+    following[of_delimiter, delimiter] = of_delimiter
     start = int(following[0, delimiter])
     return HotWords(following, np.array(gain), np.array(promised), start)
