@@ -25,6 +25,7 @@ from slue_ner.decoding.beam_kernel import (
     SYMBOL,
     TINY,
     TREE,
+    UNKNOWN,
     WORD_STATE,
     Beam,
     Found,
@@ -69,7 +70,7 @@ def grow(
     words, spelling = rules.words, rules.spelling
     has_tree, has_words, has_characters = rules.has_tree, rules.has_words, rules.has_characters
     weight, unknown_score, grammatical = rules.lm_weight, rules.unknown_score, rules.grammar
-    most_hot, most_word, most_unknown = rules.hot_gain, rules.word_gain, rules.unknown_gain
+    most_hot, most_word = rules.hot_gain, rules.word_gain
     only_known = has_tree and not rules.open_vocabulary
     first_found = count
     top = 0.0  # probability of the likeliest letter or mark
@@ -81,11 +82,31 @@ def grow(
         last, place = ints[node, SYMBOL], ints[node, TREE]
         pending = floats[node, PENDING]
         at_start = last < 0 or kinds[last] == DELIMITER_KIND
-        most_known = most_hot / pending
-        most_end = most_hot if at_start else most_known * most_word
-        most_letter = most_hot
+        most_known, most_other = most_hot / pending, most_hot
+        unknown = 1.0
         if has_tree and not only_known:
-            most_letter *= max(1.0, most_unknown / pending)
+            unknown = floats[node, UNKNOWN]
+            if unknown == NOT_YET:
+                score = unknown_score
+                if has_words:
+                    log_10, _ = advance(
+                        ints[node, WORD_STATE],
+                        UNKNOWN_ID,
+                        words.word,
+                        words.log_prob,
+                        words.back_off,
+                        words.suffix,
+                        words.first_child,
+                    )
+                    score += weight * LN_10 * log_10
+                unknown = math.exp(score)
+                floats[node, UNKNOWN] = unknown
+            if place >= 0:
+                most_other = most_known * unknown * math.exp(floats[node, SPELLING])
+        most_letter = max(most_hot, most_other)
+        most_end = most_hot if at_start else most_hot * most_word
+        if place >= 0 and not at_start:
+            most_end /= pending
         letters_weigh = totals[i] * top * most_letter >= cut
         if not letters_weigh and totals[i] * allowed[delimiter] * most_end < cut:
             continue
@@ -110,7 +131,7 @@ def grow(
             if symbol == delimiter:
                 most = most_end
             else:
-                most = most_known * ahead[child] if only_known else most_letter
+                most = most_known * ahead[child] if child >= 0 else most_other
             if grew * most < cut or grew == 0.0:
                 continue
             if has_child[i]:
@@ -157,19 +178,7 @@ def grow(
                 elif place < 0:
                     pending_after = pending * math.exp(letter_score)
                 else:  # it leaves the lexicon
-                    score = unknown_score + spelling_after
-                    if has_words:
-                        log_10, _ = advance(
-                            word_state,
-                            UNKNOWN_ID,
-                            words.word,
-                            words.log_prob,
-                            words.back_off,
-                            words.suffix,
-                            words.first_child,
-                        )
-                        score += weight * LN_10 * log_10
-                    pending_after = math.exp(score)
+                    pending_after = unknown * math.exp(spelling_after)
                 if pending_after < TINY:
                     continue
                 factor *= pending_after / pending
@@ -191,6 +200,7 @@ def grow(
             new_floats[count, FACTOR] = factor
             new_floats[count, PENDING] = pending_after
             new_floats[count, SPELLING] = spelling_after
+            new_floats[count, UNKNOWN] = NOT_YET if symbol == delimiter else unknown
             count += 1
         if not only_known:
             for child in range(first, after):

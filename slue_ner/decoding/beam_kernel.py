@@ -32,8 +32,8 @@ behind a type symbol, behind ``]``."""
 PARENT, SYMBOL, TREE, WORD_STATE, CHARACTER_STATE, HOT, GRAMMAR = range(7)
 FIRST_CHILD, SIBLING, SLOT, END_STATE = range(7, 11)
 NUM_INTS = 11
-FACTOR, PENDING, SPELLING, END_FACTOR = range(4)
-NUM_FLOATS = 4
+FACTOR, PENDING, SPELLING, UNKNOWN, END_FACTOR = range(5)
+NUM_FLOATS = 5
 NOT_YET = -2.0
 NONE = -1
 
@@ -130,7 +130,6 @@ class Rules(NamedTuple):
     grammar: bool
     hot_gain: float
     word_gain: float
-    unknown_gain: float
 
 
 @compiled
@@ -233,5 +232,5 @@ def new_nodes(size: int, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
     ints[0, GRAMMAR] = OUTSIDE
     ints[0, SLOT] = 0
     floats[0, PENDING] = 1.0
-    floats[:, END_FACTOR] = NOT_YET
+    floats[:, UNKNOWN:] = NOT_YET
     return ints, floats

@@ -21,9 +21,9 @@ from slue_ner.decoding.beam_kernel import (
     PENDING,
     SIBLING,
     SLOT,
-    SPELLING,
     SYMBOL,
     TINY,
+    UNKNOWN,
     Beam,
     Found,
     Frame,
@@ -34,8 +34,11 @@ from slue_ner.decoding.compiling import compiled
 
 
 @compiled
-def _largest(values: np.ndarray, work: np.ndarray, count: int, rank: int) -> float:
-    """The ``rank``-th largest of ``count`` values, from 1; ``work`` is room for them."""
+def _largest(values: np.ndarray, work: np.ndarray, count: int, rank: int) -> tuple[float, int]:
+    """The ``rank``-th largest of ``count`` values, from 1, and how many of the largest equal it.
+
+    ``work`` is room for the values.
+    """
     for i in range(count):
         work[i] = values[i]
     low, high = 0, count - 1
@@ -57,8 +60,10 @@ def _largest(values: np.ndarray, work: np.ndarray, count: int, rank: int) -> flo
             low = i
         else:
             break
-    largest: float = work[rank - 1]
-    return largest
+    ties = 0
+    for i in range(rank):
+        ties += work[i] == work[rank - 1]
+    return work[rank - 1], ties
 
 
 @compiled
@@ -75,12 +80,14 @@ def _choose_symbols(
             keys[count] = probs[symbol]
             count += 1
     if count > most:
-        lowest = _largest(keys, work, count, most)
+        lowest, ties = _largest(keys, work, count, most)
         kept = 0
         for i in range(count):
-            if keys[i] >= lowest and kept < most:
-                symbols[kept] = symbols[i]
-                kept += 1
+            if keys[i] < lowest or (keys[i] == lowest and ties == 0):
+                continue
+            ties -= keys[i] == lowest
+            symbols[kept] = symbols[i]
+            kept += 1
         count = kept
     for i in range(count):
         allowed[symbols[i]] = probs[symbols[i]]
@@ -138,6 +145,7 @@ def _with_room(ints: np.ndarray, floats: np.ndarray, needed: int) -> tuple[np.nd
 @compiled
 def _keep(
     cut: float,
+    ties: int,
     scale: float,
     num_stayed: int,
     count: int,
@@ -148,15 +156,19 @@ def _keep(
     found: Found,
     next_nodes: np.ndarray,
 ) -> tuple[int, int]:
-    """Make the beam of what weighs at least ``cut``; its size, and the number of nodes then."""
+    """Make the beam of what weighs at least ``cut``; its size, and the number of nodes then.
+
+    Of those that weigh as much as ``cut``, only ``ties`` are kept.
+    """
     nodes, next_blanks, next_others = beam.nodes, beam.next_blanks, beam.next_others
     keys, slots, new_ints, new_floats = found.keys, found.slots, found.ints, found.floats
     for i in range(num_stayed):
         ints[nodes[i], SLOT] = NONE
     kept = 0
     for i in range(count):
-        if keys[i] < cut or kept == len(nodes):
+        if keys[i] < cut or (keys[i] == cut and ties == 0):
             continue
+        ties -= keys[i] == cut
         if i < num_stayed:
             node = nodes[i]
             blank, other = next_blanks[i] * scale, next_others[i] * scale
@@ -172,7 +184,7 @@ def _keep(
                 ints[node, SIBLING] = ints[parent, FIRST_CHILD]
                 ints[parent, FIRST_CHILD] = node
                 ints[node, FIRST_CHILD] = NONE
-                for column in range(FACTOR, SPELLING + 1):
+                for column in range(FACTOR, UNKNOWN + 1):
                     floats[node, column] = new_floats[i, column]
                 floats[node, END_FACTOR] = NOT_YET
             blank, other = 0.0, keys[i] * scale
@@ -257,12 +269,24 @@ def search(
         if only_best:
             recombine(num_stayed, count, beam, ints, floats, found, table, by_spelling)
         best = keys[:count].max()
-        cut = max(best * least, TINY)
+        cut, ties = max(best * least, TINY), count
         if count > size:
-            cut = max(cut, _largest(keys, work, count, size))
+            lowest, num_lowest = _largest(keys, work, count, size)
+            if lowest >= cut:
+                cut, ties = lowest, num_lowest
         ints, floats = _with_room(ints, floats, num_nodes + size)
         count, num_nodes = _keep(
-            cut, 1.0 / best, num_stayed, count, num_nodes, beam, ints, floats, found, next_nodes
+            cut,
+            ties,
+            1.0 / best,
+            num_stayed,
+            count,
+            num_nodes,
+            beam,
+            ints,
+            floats,
+            found,
+            next_nodes,
         )
         log_scale += math.log(best)
     scores, ends = np.empty(count), np.empty(count)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _NO_WORDS = (UNKNOWN_WORD, START_WORD, END_WORD)
 _NUM_NAMED = 5
+_MOST_BOOST = 100.0
 
 
 class Scorer:
@@ -41,7 +42,8 @@ class Scorer:
         words: a language model over words, marks included where there are some.
         characters: a language model over symbols, ``|`` behind every word. Alone it scores every
             symbol, beside a word model the spelling of unknown words.
-        lexicon: words that may be written; default: those of the word model.
+        lexicon: words that may be written, beside the words of hot phrases and the marks that the
+            word model has seen; default: the words of the word model.
         hot_words: phrases and how often ``hot_word_boost`` counts for each of their words.
 
     Attributes:
@@ -114,6 +116,7 @@ class Scorer:
         has_tree = words is not None or lexicon is not None
         open_vocabulary = options.unknown_score is not None or not has_tree
         hot, hot_gain = self._hot(hot_words)
+        marks = [] if labels is None else [*labels.symbols.values(), END_SYMBOL]
         unknown = options.unknown_score or 0.0
         return Rules(
             kinds=self._kinds(labels),
@@ -122,7 +125,7 @@ class Scorer:
             ),
             words=_ngrams(words),
             spelling=_ngrams(characters),
-            tree=self._tree(words, lexicon, hot_words) if has_tree else _tree_of_nothing(),
+            tree=self._tree(words, lexicon, hot_words, marks) if has_tree else _tree_of_nothing(),
             hot=Hot(*map(_read_only, (hot.next, hot.gain, hot.promised))),
             delimiter=self._ids[DELIMITER],
             start_state=1 + START_ID,
@@ -137,7 +140,6 @@ class Scorer:
             grammar=options.grammar and labels is not None,
             hot_gain=hot_gain,
             word_gain=math.exp(options.word_score) * max(1.0, math.exp(unknown)),
-            unknown_gain=math.exp(unknown),
         )
 
     def _kinds(self, labels: LabelSet | None) -> np.ndarray:
@@ -157,11 +159,13 @@ class Scorer:
         words: NgramModel | None,
         lexicon: Sequence[str] | None,
         hot_words: Mapping[str, float],
+        marks: Sequence[str],
     ) -> Tree:
         from slue_ner.decoding.beam_kernel import Tree
 
         known = {} if words is None else words.ids
         wanted = dict.fromkeys(known if lexicon is None else lexicon)
+        wanted |= dict.fromkeys(mark for mark in marks if mark not in self.unseen_marks)
         wanted |= dict.fromkeys(word for phrase in hot_words for word in phrase.split())
         for word in _NO_WORDS:
             wanted.pop(word, None)
@@ -201,11 +205,16 @@ class Scorer:
             self.options.hot_word_boost * times * len(phrase)
             for times, phrase in zip(hot_words.values(), phrases, strict=True)
         ]
+        for phrase, boost in zip(hot_words, boosts, strict=True):
+            if not 0 <= boost <= _MOST_BOOST:
+                raise ValueError(
+                    f"hot phrase {phrase!r} adds {boost:g} nats, which must lie between 0 and "
+                    f"{_MOST_BOOST:g}; change hot_word_boost or how often it counts"
+                )
         hot = build_hot_words(
             phrases, boosts, delimiter=self._ids[DELIMITER], num_symbols=len(self.symbols)
         )
-        most = float(hot.promised.max() + hot.gain.max())
-        return hot, math.exp(most)
+        return hot, math.exp(float(hot.promised.max() + hot.gain.max()))
 
 
 def _check(model: NgramModel, needed: Sequence[str], unit: str, symbols: Mapping[str, int]) -> None:
