@@ -106,9 +106,10 @@ def _tune_decoding(options: argparse.Namespace) -> int:
 def _described_decoding(trial: DecodingTrial) -> str:
     options = trial.options
     unknown = "" if options.unknown_score is None else f", unknown {options.unknown_score:+.2f}"
+    entity = f", entity {options.entity_score:+.2f}" if options.entity_score else ""
     return (
         f"F1 {100 * trial.f1:.1f}, WER {100 * trial.wer:.1f}: LM weight {options.lm_weight:.2f}, "
-        f"word score {options.word_score:+.2f}{unknown}, beam {options.beam}"
+        f"word score {options.word_score:+.2f}{entity}{unknown}, beam {options.beam}"
     )
 
 
@@ -208,7 +209,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     decoding = choices.add_parser(
         "decoding",
-        help="how a beam search weighs a language model: LM weight, word and unknown score, beam",
+        help="weights of a beam search: LM weight, word, entity and unknown score, beam",
         description="Search the weights of a beam search over stored emissions.",
         epilog=_DECODING_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -5,6 +5,7 @@ A hypothesis is a sequence of symbols ``y``; its score is, in nats,
     log P(y | audio)                          all CTC paths that collapse to y, or the best of them
     + lm_weight * log P(words of y)           with the end of the sentence
     + word_score * number of words            marks of entities are words, too
+    + entity_score * number of type symbols
     + unknown_score * number of unknown words
     + boosts of the hot words in y            a phrase counts inside a longer one, too
 
@@ -53,6 +54,7 @@ class BeamOptions:
     Attributes:
         lm_weight: of the language model, at least 0.
         word_score: added for every word, in nats; positive for more, shorter words.
+        entity_score: added for every type symbol, in nats; positive for more entities.
         unknown_score: added for every unknown word, in nats; ``None`` forbids words outside the
             lexicon.
         beam: hypotheses kept after every frame.
@@ -70,6 +72,7 @@ class BeamOptions:
 
     lm_weight: float = 1.0
     word_score: float = 0.0
+    entity_score: float = 0.0
     unknown_score: float | None = None
     beam: int = 100
     beam_threshold: float = 25.0
@@ -92,7 +95,7 @@ class BeamOptions:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be a number of at least 0, got {value}")
-        for name in ("word_score", "unknown_score"):
+        for name in ("word_score", "entity_score", "unknown_score"):
             value = getattr(self, name)
             if value is not None and not abs(value) <= 100:
                 raise ValueError(f"{name} must lie between -100 and 100, got {value}")

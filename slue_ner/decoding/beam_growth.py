@@ -18,6 +18,7 @@ from slue_ner.decoding.beam_kernel import (
     LN_10,
     NONE,
     NOT_YET,
+    OPENS,
     PENDING,
     SIBLING,
     SLOT,
@@ -70,7 +71,7 @@ def grow(
     words, spelling = rules.words, rules.spelling
     has_tree, has_words, has_characters = rules.has_tree, rules.has_words, rules.has_characters
     weight, unknown_score, grammatical = rules.lm_weight, rules.unknown_score, rules.grammar
-    most_hot, most_word = rules.hot_gain, rules.word_gain
+    most_hot, most_word, entity_gain = rules.hot_gain, rules.word_gain, rules.entity_gain
     only_known = has_tree and not rules.open_vocabulary
     first_found = count
     top = 0.0  # probability of the likeliest letter or mark
@@ -103,7 +104,7 @@ def grow(
                 floats[node, UNKNOWN] = unknown
             if place >= 0:
                 most_other = most_known * unknown * math.exp(floats[node, SPELLING])
-        most_letter = max(most_hot, most_other)
+        most_letter = max(most_hot, most_other) * max(1.0, entity_gain)
         most_end = most_hot if at_start else most_hot * most_word
         if place >= 0 and not at_start:
             most_end /= pending
@@ -132,6 +133,8 @@ def grow(
                 most = most_end
             else:
                 most = most_known * ahead[child] if child >= 0 else most_other
+                if kinds[symbol] == OPENS:
+                    most *= entity_gain
             if grew * most < cut or grew == 0.0:
                 continue
             if has_child[i]:
@@ -182,6 +185,8 @@ def grow(
                 if pending_after < TINY:
                     continue
                 factor *= pending_after / pending
+            if kinds[symbol] == OPENS:
+                factor *= entity_gain
             hot = ints[node, HOT]
             hot_after = hot_next[hot, symbol]
             if hot_after != hot:

@@ -123,6 +123,7 @@ class Rules(NamedTuple):
     lm_weight: float
     word_score: float
     unknown_score: float
+    entity_gain: float
     has_tree: bool
     has_words: bool
     has_characters: bool

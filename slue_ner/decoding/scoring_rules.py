@@ -133,6 +133,7 @@ class Scorer:
             lm_weight=float(options.lm_weight),
             word_score=float(options.word_score),
             unknown_score=float(unknown),
+            entity_gain=math.exp(options.entity_score),
             has_tree=has_tree,
             has_words=words is not None,
             has_characters=characters is not None,
@@ -172,7 +173,7 @@ class Scorer:
         spelled = [(word, self.spell(word)) for word in wanted]
         self.unspelled = tuple(word for word, ids in spelled if ids is None)
         entries = [(word, ids) for word, ids in spelled if ids is not None]
-        if not entries:
+        if all(word in marks for word, _ in entries):
             named = ", ".join(map(repr, self.unspelled[:_NUM_NAMED])) or "none"
             raise ValueError(
                 "the lexicon is empty: it has no word that the vocabulary's symbols can spell "

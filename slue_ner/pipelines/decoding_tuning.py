@@ -25,11 +25,16 @@ from slue_ner.text.vocabulary import Vocabulary
 
 MEASURES = ("f1", "wer")
 BEAMS = (10, 25, 50, 100, 200, 500)
-STEPS = {"lm_weight": 0.4, "word_score": 1.0, "unknown_score": 2.0}
+STEPS = {"lm_weight": 0.4, "word_score": 1.0, "entity_score": 1.0, "unknown_score": 2.0}
 """First steps; those that are halved ``_NUM_HALVINGS`` times are the last."""
 
 _NUM_HALVINGS = 2
-_MOST = {"lm_weight": (0.0, 5.0), "word_score": (-10.0, 10.0), "unknown_score": (-30.0, 10.0)}
+_MOST = {
+    "lm_weight": (0.0, 5.0),
+    "word_score": (-10.0, 10.0),
+    "entity_score": (-10.0, 10.0),
+    "unknown_score": (-30.0, 10.0),
+}
 _AS_GOOD = 0.001  # of F1 or WER: a tenth of a point
 
 
@@ -60,7 +65,7 @@ def tune_decoding(
     tell: Callable[[int, DecodingTrial], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[DecodingTrial]:
-    """Search LM weight, word score, unknown score (where words may be unknown) and beam.
+    """Search LM weight, word, entity and unknown score (where there are such) and beam.
 
     Args:
         references: the tuning split.
@@ -98,6 +103,8 @@ def tune_decoding(
 
     best = trial(start.options)
     steps = {name: step for name, step in STEPS.items() if _value(start.options, name) is not None}
+    if vocabulary.labels is None:
+        del steps["entity_score"]
     for _ in range(_NUM_HALVINGS + 1):
         while True:
             around = [trial(options) for options in _around(best.options, steps)]

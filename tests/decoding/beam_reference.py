@@ -1,4 +1,4 @@
-"""What a beam search has to find, from every CTC path through tiny emissions."""
+"""What a beam search has to find, from every CTC path through tiny emissions, and tiny models."""
 
 from __future__ import annotations
 
@@ -14,10 +14,40 @@ import pytest
 from slue_ner.core.labels import END_SYMBOL, LabelSet
 from slue_ner.decoding.beam import BeamDecoder, BeamOptions
 from slue_ner.decoding.ngram import END_WORD, START_WORD, UNKNOWN_WORD, NgramModel
+from slue_ner.decoding.ngram_training import train
 from slue_ner.decoding.scoring_rules import Scorer
 from slue_ner.text.markup import from_symbols, read_tagged, to_symbols
 
 EXHAUSTIVE = {"beam": 30_000, "beam_threshold": 1e3, "blank_threshold": 1.0}
+
+SYMBOLS = ("<blank>", "<unk>", "|", "a", "b", "c")
+WRITTEN = "|abc"
+TEXT = [text.split() for text in ("a b ab", "b ab", "ab a", "ba c", "a b", "a b c")]
+SPELLED = [to_symbols(words) for words in [*TEXT, ["bca", "a"], ["cb"]]]
+WORDS, CHARACTERS = train(TEXT, order=3)[0], train(SPELLED, order=3)[0]
+LEXICON = ["a", "ab", "cb"]  # the word model does not know the last
+HOT = {"a b": 1.0, "a b c": 0.5, "b": 0.3, "cc": 2.0}  # nobody knows the last
+
+MODES: dict[str, dict[str, Any]] = {
+    "words": {"words": WORDS},
+    "words and lexicon": {"words": WORDS, "lexicon": LEXICON},
+    "words, lexicon and characters": {
+        "words": WORDS,
+        "lexicon": LEXICON,
+        "characters": CHARACTERS,
+    },
+    "characters": {"characters": CHARACTERS},
+    "characters and lexicon": {"characters": CHARACTERS, "lexicon": LEXICON},
+    "lexicon": {"lexicon": LEXICON},
+    "nothing": {},
+}
+OPEN_MODES = {
+    "words": {"words": WORDS},
+    "words and characters": {"words": WORDS, "characters": CHARACTERS},
+    "words, lexicon and characters": MODES["words, lexicon and characters"],
+    "characters and lexicon": MODES["characters and lexicon"],
+    "lexicon": {"lexicon": LEXICON},
+}
 
 Gram = tuple[str, ...]
 
@@ -140,6 +170,8 @@ class Reference:
     def _score(self, words: Gram) -> float:
         options = self.options
         score = options.word_score * len(words) + self.boosts(words)
+        marks = () if self.labels is None else self.labels.symbols.values()
+        score += options.entity_score * sum("".join(words).count(mark) for mark in marks)
         score += (options.unknown_score or 0.0) * sum(map(self.is_unknown, words))
         if self.words is not None:
             seen = [UNKNOWN_WORD if self.is_unknown(word) else word for word in words]
