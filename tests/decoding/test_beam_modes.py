@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 from beam_reference import (
+    CHARACTERS,
     EXHAUSTIVE,
+    HOT,
+    MODES,
+    OPEN_MODES,
+    SPELLED,
+    SYMBOLS,
+    TEXT,
+    WORDS,
+    WRITTEN,
     assert_scores_are_as_defined,
     decoder,
     random_emissions,
@@ -18,35 +27,6 @@ from slue_ner.decoding.beam import MERGES, BeamOptions
 from slue_ner.decoding.ngram_file import read_model, write_model
 from slue_ner.decoding.ngram_training import train
 from slue_ner.text.markup import to_symbols
-
-SYMBOLS = ("<blank>", "<unk>", "|", "a", "b", "c")
-WRITTEN = "|abc"
-TEXT = [text.split() for text in ("a b ab", "b ab", "ab a", "ba c", "a b", "a b c")]
-SPELLED = [to_symbols(words) for words in [*TEXT, ["bca", "a"], ["cb"]]]
-WORDS, CHARACTERS = train(TEXT, order=3)[0], train(SPELLED, order=3)[0]
-LEXICON = ["a", "ab", "cb"]  # the word model does not know the last
-HOT = {"a b": 1.0, "a b c": 0.5, "b": 0.3, "cc": 2.0}  # nobody knows the last
-
-MODES: dict[str, dict[str, Any]] = {
-    "words": {"words": WORDS},
-    "words and lexicon": {"words": WORDS, "lexicon": LEXICON},
-    "words, lexicon and characters": {
-        "words": WORDS,
-        "lexicon": LEXICON,
-        "characters": CHARACTERS,
-    },
-    "characters": {"characters": CHARACTERS},
-    "characters and lexicon": {"characters": CHARACTERS, "lexicon": LEXICON},
-    "lexicon": {"lexicon": LEXICON},
-    "nothing": {},
-}
-OPEN_MODES = {
-    "words": {"words": WORDS},
-    "words and characters": {"words": WORDS, "characters": CHARACTERS},
-    "words, lexicon and characters": MODES["words, lexicon and characters"],
-    "characters and lexicon": MODES["characters and lexicon"],
-    "lexicon": {"lexicon": LEXICON},
-}
 
 
 def check(
