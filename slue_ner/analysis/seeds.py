@@ -34,7 +34,7 @@ def _folded(rows: Sequence[Row]) -> Row:
         seconds=_mean([row.seconds for row in rows]),
         peak_memory_bytes=max(row.peak_memory_bytes or 0 for row in rows),
         audio_seconds_per_second=_mean([row.audio_seconds_per_second for row in rows]),
-        num_repairs=sum(row.num_repairs or 0 for row in rows),
+        num_repairs=_total([row.num_repairs for row in rows]),
         hardware=_listed(row.hardware for row in rows),
         commit=_listed(row.commit for row in rows),
         date=_listed(row.date for row in rows),
@@ -45,6 +45,11 @@ def _folded(rows: Sequence[Row]) -> Row:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return statistics.fmean(known) if known else None
+
+
+def _total(values: Sequence[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 def _without_seed(name: str) -> str:
