@@ -35,6 +35,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +46,8 @@ from slue_ner.decoding.ctc import BLANK_ID
 from slue_ner.decoding.scoring_rules import Scorer
 
 MERGES = ("sum", "max")
+
+_MOST = 100_000  # a gigabyte of room, with a beam as wide
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +88,10 @@ class BeamOptions:
     def __post_init__(self) -> None:
         if self.merge not in MERGES:
             raise ValueError(f"merge must be one of {', '.join(MERGES)}, got {self.merge!r}")
-        if self.beam < 1 or self.symbols < 1:
+        if not (1 <= self.beam <= _MOST and 1 <= self.symbols <= _MOST):
             raise ValueError(
-                f"beam and symbols must be at least 1, got {self.beam} and {self.symbols}"
+                f"beam and symbols must lie between 1 and {_MOST}, "
+                f"got {self.beam} and {self.symbols}"
             )
         if not 0 < self.blank_threshold <= 1:
             raise ValueError(f"blank_threshold must lie in (0, 1], got {self.blank_threshold}")
@@ -122,9 +126,13 @@ class BeamDecoder:
 
     Args:
         scorer: vocabulary, language models, lexicon and hot words, and how they weigh.
+
+    Attributes:
+        num_cut: utterances of ``decode_all`` whose hypothesis was not ``whole``.
     """
 
     def __init__(self, scorer: Scorer) -> None:
+        self.num_cut = 0
         self.scorer = scorer
         self.options = scorer.options
 
@@ -145,7 +153,7 @@ class BeamDecoder:
             num_best: how many to return.
 
         Raises:
-            ValueError: for emissions over another number of symbols, or with NaN.
+            ValueError: for emissions over another number of symbols, with NaN or infinity.
         """
         from slue_ner.decoding.beam_kernel import GRAMMAR, OUTSIDE, PARENT, SYMBOL, new_nodes
         from slue_ner.decoding.beam_search import search
@@ -156,9 +164,10 @@ class BeamDecoder:
                 f"emissions have shape {log_probs.shape} but the vocabulary has "
                 f"{len(scorer.symbols)} symbols; they belong to different models"
             )
-        probs = np.exp(log_probs, dtype=np.float64)
-        if np.isnan(probs).any():
-            raise ValueError("emissions hold NaN; the model that made them is broken")
+        with np.errstate(over="ignore"):
+            probs = np.exp(log_probs, dtype=np.float64)
+        if not np.isfinite(probs).all():
+            raise ValueError("emissions hold NaN or infinity; the model that made them is broken")
         ints, floats = new_nodes(64 + options.beam + 4 * len(probs), scorer.rules)
         nodes_table, nodes, scores, ends = search(
             probs,
@@ -223,11 +232,11 @@ class BeamDecoder:
             threads: utterances searched at once.
         """
 
-        def one(log_probs: np.ndarray) -> tuple[TokenSpan, ...]:
-            return self.tokens(log_probs, self.decode(log_probs)[0])
+        def one(log_probs: np.ndarray) -> tuple[bool, tuple[TokenSpan, ...]]:
+            (best,) = self.decode(log_probs)
+            return best.whole, self.tokens(log_probs, best)
 
-        if threads <= 1:
-            yield from map(one, emissions)
-            return
-        with ThreadPoolExecutor(threads) as pool:
-            yield from pool.map(one, emissions)
+        with ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
+            for whole, tokens in (map if pool is None else pool.map)(one, emissions):
+                self.num_cut += not whole
+                yield tokens

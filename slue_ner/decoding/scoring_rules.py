@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slue_ner.core.labels import END_SYMBOL, LabelSet
+from slue_ner.core.labels import END_SYMBOL, LABEL_SETS, LabelSet
 from slue_ner.decoding.ctc import BLANK_ID
 from slue_ner.decoding.hot_words import HotWords, build_hot_words
 from slue_ner.decoding.lexicon import build_lexicon
@@ -77,9 +77,11 @@ class Scorer:
         self.unseen_marks: tuple[str, ...] = ()
         if words is not None:
             _check(words, marks, "words", self._ids)
+            _check_labels(words, labels, self._ids)
             self.unseen_marks = tuple(mark for mark in marks if mark not in words.ids)
         if characters is not None:
             _check(characters, [*marks, DELIMITER], "characters", self._ids)
+            _check_labels(characters, labels, self._ids)
         self._parts = (labels, words, characters, lexicon, dict(hot_words or {}))
         self.rules = self._rules(*self._parts)
 
@@ -245,6 +247,22 @@ def _check(model: NgramModel, needed: Sequence[str], unit: str, symbols: Mapping
             f"the language model has the entity mark {END_SYMBOL!r}, which is not in the "
             "vocabulary; train one with `slue-ner lm train --target plain`"
         )
+
+
+def _check_labels(model: NgramModel, labels: LabelSet | None, symbols: Mapping[str, int]) -> None:
+    """Raise ``ValueError`` for a model with most marks that only another label set has.
+
+    With fewer of them it may be one of text with punctuation.
+    """
+    for other in LABEL_SETS.values() if labels is not None else ():
+        marks = [mark for mark in other.symbols.values() if mark not in symbols]
+        seen = [mark for mark in marks if mark in model.ids]
+        if labels is not None and 2 * len(seen) > len(marks):
+            raise ValueError(
+                f"the language model has the entity marks {' '.join(seen)} of {other.name} labels "
+                f"but the vocabulary has {labels.name} ones; train one with "
+                f"`slue-ner lm train --labels {labels.name}`"
+            )
 
 
 def _character_id(model: NgramModel | None, symbol: str) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slue_ner.core.time import FrameGrid
+from slue_ner.core.types import Utterance
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,32 @@ class StoredEmissions:
         """The emissions of an utterance, ``(T, V)`` float32.
 
         Raises:
-            ValueError: for an utterance that is not there.
+            ValueError: for an utterance that is not there, or damaged.
         """
         if id not in self.places:
             raise ValueError(
                 f"{self.folder} has no emissions of utterance {id}; predict its manifest again"
             )
         shard, first, num_rows = self.places[id]
-        return self._shards[shard][first : first + num_rows].astype(np.float32)
+        log_probs = self._shards[shard][first : first + num_rows].astype(np.float32)
+        if not (log_probs < np.inf).all():
+            raise ValueError(
+                f"{self.folder} is damaged: emissions of utterance {id} hold NaN or infinity; "
+                "predict its manifest again"
+            )
+        return log_probs
+
+    def check_holds_any(self, utterances: Sequence[Utterance]) -> None:
+        """Check that at least one of these utterances is there, if there are any.
+
+        Raises:
+            ValueError: when none is.
+        """
+        if utterances and not any(utterance.id in self for utterance in utterances):
+            raise ValueError(
+                f"{self.folder} has no emissions of any of the {len(utterances)} utterances, "
+                f"first {utterances[0].id}; predict their manifest with --emissions"
+            )
 
     def check_model(self, *, symbols: Sequence[str], model_hash: str) -> None:
         """Check that the emissions come from these weights and this vocabulary.

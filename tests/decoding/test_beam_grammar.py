@@ -22,7 +22,7 @@ from slue_ner.text.markup import from_symbols, read_tagged, to_symbols
 from slue_ner.text.vocabulary import Vocabulary
 
 LABELS = label_set("combined")
-SYMBOLS = Vocabulary.build(["ab"], LABELS).symbols
+SYMBOLS = Vocabulary.build(["abc"], LABELS).symbols
 MARKS = {*LABELS.symbols.values(), END_SYMBOL}
 TEXT = [text.split() for text in ("% a ] b", "b % a b ]", "% ab ] a", "a b", "# b ] a % a ]")]
 WORDS = train(TEXT, order=3)[0]
@@ -147,6 +147,14 @@ def test_an_entity_that_stays_open_is_cut_where_no_hypothesis_can_end(text, left
     assert not found.whole
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_utterances_that_are_cut_are_counted(threads):
+    search = decoder(SYMBOLS, BeamOptions(beam=1, merge="max"), labels=LABELS)
+    several = [frames_of(text) for text in ("a|%|b|", "a|", "%|a|")]
+    assert len(list(search.decode_all(several, threads=threads))) == 3
+    assert search.num_cut == 2
+
+
 def test_a_wider_beam_finds_a_hypothesis_that_can_end():
     narrow, wide = BeamOptions(beam=1), BeamOptions(beam=50)
     emissions = frames_of("a|%|b|")
@@ -166,6 +174,31 @@ def test_without_the_grammar_marks_are_symbols_like_any_other():
         for labels in (LABELS, None):
             (found,) = decoder(SYMBOLS, options, labels=labels).decode(frames_of(text))
             assert ("".join(SYMBOLS[id] for id in found.symbols), found.whole) == (text, True)
+
+
+@pytest.mark.parametrize(
+    ("likely", "rare", "options", "models"),
+    [
+        ("ab", "a|b", {"word_score": 6.0}, {}),
+        ("ab", "ac", {"unknown_score": 6.0}, {"lexicon": ["ab"]}),
+        ("ab", "ac", {"hot_word_boost": 12.0}, {"hot_words": {"ac": 1.0}}),
+        ("ab|", "ab|", {"hot_word_boost": 12.0}, {"hot_words": {"ab": 1.0}}),
+        ("a|b|]", "%|b|]", {"entity_score": 6.0}, {}),
+        ("a|b|]", "%|b|]", {"entity_score": 6.0}, {"lexicon": ["a", "b"]}),
+    ],
+    ids=["word", "unknown", "hot", "ended", "entity", "known"],
+)
+@pytest.mark.parametrize("beam", [1, 10])
+def test_what_is_rewarded_is_not_dropped_before_its_reward(beam, likely, rare, options, models):
+    """A symbol of 0.02 beside one of 0.98 is 4 nats worse, and more than 1 is dropped."""
+    frames = likely if len(likely) == len(rare) else likely[0] + "-" + likely[1:]
+    probs = np.full((len(frames), len(SYMBOLS)), 1e-9)
+    for frame, symbol, other in zip(probs, frames, rare, strict=True):
+        frame[SYMBOLS.index(other)] = 0.02
+        frame[0 if symbol == "-" else SYMBOLS.index(symbol)] = 0.98
+    search = BeamOptions(beam=beam, beam_threshold=1.0, merge="max", **options)
+    (found,) = decoder(SYMBOLS, search, labels=LABELS, **models).decode(np.log(probs))
+    assert "".join(SYMBOLS[id] for id in found.symbols) == rare
 
 
 def test_of_two_readings_the_one_that_closes_its_entity_is_found():

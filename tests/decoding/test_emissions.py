@@ -208,3 +208,16 @@ def test_an_index_that_is_no_json_is_named(tmp_path):
     (tmp_path / "emissions/index.json").write_text('{"schema": 1')
     with pytest.raises(ValueError, match=r"index\.json is not JSON"):
         read_emissions(tmp_path / "emissions")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_utterance_that_was_damaged_on_disk_is_named(tmp_path, value):
+    store(tmp_path / "emissions", b=5, a=3)
+    (path,) = (tmp_path / "emissions").glob("*.npy")
+    rows = np.load(path)
+    rows[5 + 1, 2] = value
+    np.save(path, rows)
+    stored = read_emissions(tmp_path / "emissions")
+    assert len(stored["b"]) == 5
+    with pytest.raises(ValueError, match=r"emissions is damaged: .* utterance a hold NaN or inf"):
+        stored["a"]

@@ -25,8 +25,9 @@ OTHER_CHARACTERS = train([to_symbols(["xyz", "uvw"])], order=2)[0]
     ("options", "message"),
     [
         ({"merge": "mean"}, "merge must be one of sum, max, got 'mean'"),
-        ({"beam": 0}, "beam and symbols must be at least 1, got 0 and 100"),
-        ({"symbols": 0}, "beam and symbols must be at least 1, got 100 and 0"),
+        ({"beam": 0}, "beam and symbols must lie between 1 and 100000, got 0 and 100"),
+        ({"symbols": 0}, "beam and symbols must lie between 1 and 100000, got 100 and 0"),
+        ({"beam": 10**12}, "beam and symbols must lie between 1 and 100000, got 10{12} and 100"),
         ({"blank_threshold": 0.0}, r"blank_threshold must lie in \(0, 1\], got 0.0"),
         ({"blank_threshold": 1.5}, r"blank_threshold must lie in \(0, 1\], got 1.5"),
         ({"lm_weight": -0.1}, "lm_weight must be a number of at least 0, got -0.1"),
@@ -115,6 +116,21 @@ def test_models_that_do_not_fit_the_vocabulary_are_refused(symbols, models, mess
         Scorer(symbols, BeamOptions(), **models)
 
 
+@pytest.mark.parametrize("unit", ["words", "characters"])
+def test_a_model_with_the_marks_of_raw_labels_is_refused_for_combined_ones(unit):
+    text = [[mark, "abc", "]"] for mark in label_set("raw").symbols.values()]
+    model = train(map(to_symbols, text) if unit == "characters" else text, order=2)[0]
+    message = r"entity marks \* .* of raw labels but the vocabulary has combined ones; .*--labels"
+    with pytest.raises(ValueError, match=message):
+        Scorer(TAGGED_SYMBOLS, BeamOptions(), labels=LABELS, **{unit: model})
+
+
+def test_a_model_of_text_with_punctuation_is_taken_for_what_it_is():
+    words = train([*TAGGED, ["a", "?"], ["(", "b", ")"]], order=2)[0]
+    scorer = Scorer(TAGGED_SYMBOLS, BeamOptions(), labels=LABELS, words=words)
+    assert scorer.unspelled == ("?", "(", ")")
+
+
 def test_words_that_the_symbols_cannot_spell_are_told():
     scorer = Scorer(SYMBOLS, BeamOptions(), lexicon=["ab", "nave", "a|b", "<unk>"])
     assert scorer.unspelled == ("nave", "a|b")
@@ -139,9 +155,10 @@ def test_emissions_over_other_symbols_are_refused(shape):
         search.decode(np.zeros(shape))
 
 
-def test_emissions_that_are_no_numbers_are_refused():
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1000.0])
+def test_emissions_that_are_no_log_probabilities_are_refused(value):
     log_probs = np.log(np.full((3, 6), 1 / 6))
-    log_probs[1, 2] = np.nan
+    log_probs[1, 2] = value
     search = BeamDecoder(Scorer(SYMBOLS, BeamOptions()))
-    with pytest.raises(ValueError, match="emissions hold NaN; the model that made them is broken"):
+    with pytest.raises(ValueError, match="emissions hold NaN or infinity; the model that made"):
         search.decode(log_probs)
