@@ -35,13 +35,26 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        raise OSError(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose a folder "
-            "you may write to, then run the same command again"
-        ) from error
+        raise _cannot_write(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse, before long work, what could not be written after it.
+
+    Raises:
+        OSError: naming ``path`` and what to do.
+    """
+    if path.is_dir():
+        raise OSError(f"cannot write {path}: it is a folder; name a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _cannot_write(path, error) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -71,6 +84,13 @@ def sha256(path: Path) -> str:
     """Hex digest of a file's bytes."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _cannot_write(path: Path, error: OSError) -> OSError:
+    return OSError(
+        f"cannot write {path}: {error.strerror or error}; free some space or choose a folder "
+        "you may write to, then run the same command again"
+    )
 
 
 def _umask() -> int:

@@ -83,8 +83,10 @@ class Vocabulary:
         """Read what ``save`` wrote.
 
         Raises:
-            ValueError: naming the file when it is not a vocabulary.
+            ValueError: naming the file when it is missing or not a vocabulary.
         """
+        if not path.is_file():
+            raise ValueError(f"{path}: no such file; runs with a CTC head have one")
         record = read_json(path)
         try:
             return cls(tuple(record["symbols"]), record["labels"])

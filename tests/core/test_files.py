@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from slue_ner.core.files import atomic_path, read_json, write_json, write_text
+from slue_ner.core.files import atomic_path, check_writable, read_json, write_json, write_text
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
@@ -42,3 +42,15 @@ def test_a_file_that_is_not_json_is_named(tmp_path):
     Path(tmp_path / "a.json").write_text("{")
     with pytest.raises(ValueError, match=r"a\.json is not JSON"):
         read_json(tmp_path / "a.json")
+
+
+def test_a_place_that_cannot_be_written_is_known_beforehand(tmp_path):
+    check_writable(tmp_path / "new" / "a.json")
+    assert list((tmp_path / "new").iterdir()) == []
+    with pytest.raises(OSError, match=f"cannot write {tmp_path}: it is a folder; name a file"):
+        check_writable(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        OSError, match=r"cannot write .*/file/a\.json: .*; free some space or choose"
+    ):
+        check_writable(tmp_path / "file" / "a.json")

@@ -50,6 +50,8 @@ def test_a_file_that_is_no_vocabulary_is_named(tmp_path):
     (tmp_path / "v.json").write_text('{"symbols": ["a"], "labels": null}')
     with pytest.raises(ValueError, match=r"v\.json is not a vocabulary file"):
         Vocabulary.load(tmp_path / "v.json")
+    with pytest.raises(ValueError, match=r"no\.json: no such file; runs with a CTC head have one"):
+        Vocabulary.load(tmp_path / "no.json")
 
 
 def test_a_vocabulary_without_its_marks_is_refused():
