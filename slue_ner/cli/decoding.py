@@ -50,7 +50,8 @@ def chosen_decoding(options: argparse.Namespace) -> CTCDecoding | None:
     """What the options ask for; ``None`` decodes greedily.
 
     Raises:
-        ValueError: for a file or a name that is not there.
+        ValueError: for a file or a name that is not there, and for published weights without
+            the language model that they weigh.
     """
     from dataclasses import replace
 
@@ -59,21 +60,29 @@ def chosen_decoding(options: argparse.Namespace) -> CTCDecoding | None:
     if not has_decoding_options(options):
         return None
     named = options.decoding
-    decoding = CTCDecoding() if named is None else read_ctc_decoding(_path_of(named))
+    path = None if named is None else _path_of(named)
+    if path is not None and path.parent == _published() and options.lm is None:
+        raise ValueError(f"--decoding {named} holds the weights of a word model; give it with --lm")
+    decoding = CTCDecoding() if path is None else read_ctc_decoding(path)
     files = {name: getattr(options, name) for name in _FILES if getattr(options, name) is not None}
     return replace(decoding, **files)
 
 
-def _path_of(named: str) -> Path:
+def _published() -> Path:
     from slue_ner.cli.config import config_folder
+
+    return config_folder() / "decoding"
+
+
+def _path_of(named: str) -> Path:
     from slue_ner.core.suggest import nearest
 
     path = Path(named)
     if path.exists() or path.suffix:
         return path
-    known = sorted(file.stem for file in (config_folder() / "decoding").glob("*.yaml"))
+    known = sorted(file.stem for file in _published().glob("*.yaml"))
     if named not in known:
         raise ValueError(
             f"--decoding {named} is neither a file nor in configs/decoding; {nearest(named, known)}"
         )
-    return config_folder() / "decoding" / f"{named}.yaml"
+    return _published() / f"{named}.yaml"

@@ -28,6 +28,7 @@ def run(arguments: list[str]) -> int:
     """Predict every utterance of a manifest."""
     options = _parser().parse_args(arguments)
     from slue_ner.cli.console import stdout
+    from slue_ner.core.files import check_writable
     from slue_ner.core.records import read_manifest, write_predictions
     from slue_ner.pipelines.localizing import localize_all, read_localizer
 
@@ -35,6 +36,7 @@ def run(arguments: list[str]) -> int:
     utterances = read_manifest(options.manifest)
     pipeline = options.pipeline or _pipeline_of(options)
     _check(options, pipeline)
+    check_writable(options.output)
     localizer = None if options.localizer is None else read_localizer(options.localizer)
     from slue_ner.cli.systems import SYSTEMS
 

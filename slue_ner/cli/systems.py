@@ -18,7 +18,7 @@ from slue_ner.decoding.beam import BeamDecoder
 from slue_ner.decoding.emissions import EmissionsWriter, read_emissions
 from slue_ner.decoding.frames import FrameDecoding
 from slue_ner.pipelines.cascade import cascade, gold_text
-from slue_ner.pipelines.ctc_decoding import CTCDecoding
+from slue_ner.pipelines.ctc_decoding import CTCDecoding, say_cut
 from slue_ner.pipelines.end_to_end import predict, predict_stored, weights_hash
 from slue_ner.pipelines.frames import frame_config, load_frame_run, predict_frames
 from slue_ner.pipelines.frames_file import read_decoding, tuned_decoding
@@ -29,6 +29,7 @@ from slue_ner.tasks.building import VOCABULARY_FILE
 from slue_ner.tasks.devices import pick_device
 from slue_ner.text.vocabulary import Vocabulary
 
+Say = Callable[[str], None]
 System = Callable[[argparse.Namespace, Sequence[Utterance], Console], list[Prediction]]
 
 
@@ -41,15 +42,19 @@ def run_end_to_end(
         return _read_stored(options, utterances, decoding, console)
     run = load_run(options.run, weights=options.weights)
     store = _store(options, kind="ctc", symbols=run.vocabulary.symbols, grid=run.model.grid)
+    say = _say_on(console)
+    decoder = _decoder(decoding, run.vocabulary, say)
     with store as writer, _running(options, console, run.config.data.batch_seconds) as running:
-        return predict(
+        predictions = predict(
             run.model,
             utterances,
             vocabulary=run.vocabulary,
             emissions=None if writer is None else writer.add,
-            decoder=_decoder(decoding, run.vocabulary, console),
+            decoder=decoder,
             **running,
         )
+    say_cut(decoder, say)
+    return predictions
 
 
 def run_frames(
@@ -85,6 +90,7 @@ def run_cascade(
             utterances,
             weights=options.weights,
             decoding=chosen_decoding(options),
+            note=_say_on(console),
             **running,
         )
     return cascade(heard, tagger, device=pick_device(options.device))
@@ -108,28 +114,14 @@ SYSTEMS: dict[str, System] = {
 _RECOGNISER_BATCH_SECONDS: Seconds = 80.0
 
 
-def _decoder(
-    decoding: CTCDecoding | None, vocabulary: Vocabulary, console: Console
-) -> BeamDecoder | None:
+def _decoder(decoding: CTCDecoding | None, vocabulary: Vocabulary, say: Say) -> BeamDecoder | None:
     if decoding is None:
         return None
-    decoder = decoding.decoder(vocabulary.symbols, vocabulary.label_set)
-    unspelled = decoder.scorer.unspelled
-    if unspelled:
-        console.print(
-            f"{len(unspelled)} words of the lexicon have characters that the model cannot write "
-            f"and are left out, first: {unspelled[0]!r}",
-            highlight=False,
-        )
-    unseen = decoder.scorer.unseen_marks
-    if unseen and decoder.options.unknown_score is None:
-        console.print(
-            f"the language model never saw the entity marks {' '.join(unseen)}, so entities of "
-            "these types will not be written",
-            highlight=False,
-            markup=False,
-        )
-    return decoder
+    return decoding.decoder(vocabulary.symbols, vocabulary.label_set, note=say)
+
+
+def _say_on(console: Console) -> Say:
+    return lambda sentence: console.print(sentence, highlight=False, markup=False)
 
 
 def _read_stored(
@@ -143,11 +135,14 @@ def _read_stored(
     emissions.check_model(
         symbols=vocabulary.symbols, model_hash=weights_hash(options.run, options.weights)
     )
-    decoder = _decoder(decoding, vocabulary, console)
+    say = _say_on(console)
+    decoder = _decoder(decoding, vocabulary, say)
     with progress_on(console, "decoding") as progress:
-        return predict_stored(
+        predictions = predict_stored(
             emissions, utterances, vocabulary=vocabulary, decoder=decoder, progress=progress
         )
+    say_cut(decoder, say)
+    return predictions
 
 
 def _read_stored_frames(

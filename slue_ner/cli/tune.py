@@ -54,17 +54,19 @@ def run(arguments: list[str]) -> int:
 
 
 def _tune_decoding(options: argparse.Namespace) -> int:
-    import os
-
     from slue_ner.cli.console import progress_on, stdout
+    from slue_ner.core.files import check_writable
     from slue_ner.core.records import read_manifest
     from slue_ner.decoding.emissions import read_emissions
     from slue_ner.pipelines.ctc_decoding import write_ctc_decoding
     from slue_ner.pipelines.decoding_tuning import tune_decoding
-    from slue_ner.pipelines.end_to_end import weights_hash
+    from slue_ner.pipelines.end_to_end import num_cores, weights_hash
     from slue_ner.tasks.building import VOCABULARY_FILE
     from slue_ner.text.vocabulary import Vocabulary
 
+    if options.threads is not None and options.threads < 1:
+        raise ValueError(f"--threads should be at least 1, got {options.threads}")
+    check_writable(options.output)
     console = stdout()
     references = read_manifest(options.references)
     emissions = read_emissions(options.emissions)
@@ -75,10 +77,18 @@ def _tune_decoding(options: argparse.Namespace) -> int:
     start = chosen_decoding(options)
     if start is None:
         raise ValueError("there is nothing to tune; give --lm, --character-lm or --decoding")
-    by = options.by or ("wer" if vocabulary.labels is None else "f1")
+    tagged = vocabulary.labels is not None
+    by = options.by or ("f1" if tagged else "wer")
+    used = [reference for reference in references if reference.id in emissions]
+    if 0 < len(used) < len(references):
+        console.print(
+            f"{len(references) - len(used)} of {len(references)} references have no emissions in "
+            f"{options.emissions} and do not count",
+            highlight=False,
+        )
 
     def told(number: int, trial: DecodingTrial) -> None:
-        console.print(f"{number:3}  {_described_decoding(trial)}", highlight=False)
+        console.print(f"{number:3}  {_described_decoding(trial, tagged)}", highlight=False)
 
     with progress_on(console, "decoding", say_when_done=False) as progress:
         trials = tune_decoding(
@@ -87,28 +97,29 @@ def _tune_decoding(options: argparse.Namespace) -> int:
             start,
             vocabulary=vocabulary,
             by=by,
-            threads=options.threads or os.cpu_count() or 1,
+            threads=options.threads or num_cores(),
             tell=told,
             progress=progress,
         )
     best = trials[0]
     remarks = {
-        "tuned_on": _described_split(references, options.references),
+        "tuned_on": _described_split(used, options.references),
         "tuned_by": by,
-        "f1": best.f1,
+        **({"f1": best.f1} if tagged else {}),
         "wer": best.wer,
     }
     write_ctc_decoding(options.output, replace(start, options=best.options), remarks)
-    print(f"best of {len(trials)}: {_described_decoding(best)} -> {options.output}")
+    print(f"best of {len(trials)}: {_described_decoding(best, tagged)} -> {options.output}")
     return 0
 
 
-def _described_decoding(trial: DecodingTrial) -> str:
+def _described_decoding(trial: DecodingTrial, tagged: bool) -> str:
     options = trial.options
+    f1 = f"F1 {100 * trial.f1:.1f}, " if tagged else ""
     unknown = "" if options.unknown_score is None else f", unknown {options.unknown_score:+.2f}"
     entity = f", entity {options.entity_score:+.2f}" if options.entity_score else ""
     return (
-        f"F1 {100 * trial.f1:.1f}, WER {100 * trial.wer:.1f}: LM weight {options.lm_weight:.2f}, "
+        f"{f1}WER {100 * trial.wer:.1f}: LM weight {options.lm_weight:.2f}, "
         f"word score {options.word_score:+.2f}{entity}{unknown}, beam {options.beam}"
     )
 

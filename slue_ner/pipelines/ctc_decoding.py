@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -52,16 +52,31 @@ class CTCDecoding:
     hot_words: Path | None = None
     options: BeamOptions = field(default_factory=BeamOptions)
 
-    def decoder(self, symbols: Sequence[str], labels: LabelSet | None) -> BeamDecoder:
+    def decoder(
+        self,
+        symbols: Sequence[str],
+        labels: LabelSet | None,
+        *,
+        note: Callable[[str], None] | None = None,
+    ) -> BeamDecoder:
         """Read the files and make them ready.
 
         Args:
             symbols: of the recogniser, the blank first.
             labels: the label set of its marks; ``None`` for plain ASR.
+            note: called with a sentence about whatever of the files cannot be used.
 
         Raises:
-            ValueError: naming the file that is missing, damaged or does not fit the symbols.
+            ValueError: naming the file that is missing, damaged, does not fit the symbols or
+                would have no effect.
         """
+        closed = self.options.unknown_score is None
+        if closed and self.lm and self.character_lm and not (self.lexicon or self.hot_words):
+            raise ValueError(
+                f"{self.character_lm}: beside a word model it scores the spelling of unknown "
+                "words, which unknown_score: null forbids; set unknown_score in the decoding file "
+                "(-2.0, say) or leave one of the models out"
+            )
         words = None if self.lm is None else read_model(self.lm)
         characters = None if self.character_lm is None else read_model(self.character_lm)
         lexicon = None if self.lexicon is None else _read_lexicon(self.lexicon)
@@ -80,7 +95,32 @@ class CTCDecoding:
             files = (self.lm, self.character_lm, self.lexicon, self.hot_words)
             named = ", ".join(str(path) for path in files if path is not None)
             raise ValueError(f"{named or 'decoding'}: {error}") from error
+        if note is not None:
+            for sentence in _notes(scorer):
+                note(sentence)
         return BeamDecoder(scorer)
+
+
+def say_cut(decoder: BeamDecoder | None, note: Callable[[str], None] | None) -> None:
+    """Call ``note`` if hypotheses of ``decode_all`` lost their ends, see ``Hypothesis.whole``."""
+    if decoder is not None and decoder.num_cut and note is not None:
+        note(
+            f"{decoder.num_cut} utterances were cut behind their last whole word or entity, for "
+            f"no hypothesis in the beam of {decoder.options.beam} could end; a wider one may help"
+        )
+
+
+def _notes(scorer: Scorer) -> Iterable[str]:
+    if unspelled := scorer.unspelled:
+        yield (
+            f"{len(unspelled)} words of the lexicon (without one: of the language model) have "
+            f"characters that the model cannot write and are left out, first: {unspelled[0]!r}"
+        )
+    if scorer.unseen_marks and scorer.options.unknown_score is None:
+        yield (
+            f"the language model never saw the entity marks {' '.join(scorer.unseen_marks)}, so "
+            "entities of these types will not be written; were its labels those of the vocabulary?"
+        )
 
 
 _FILES = tuple(f.name for f in fields(CTCDecoding) if f.name != "options")
@@ -161,6 +201,6 @@ def _read_lines(path: Path) -> Iterable[str]:
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not a text file in UTF-8 ({error})") from error

@@ -84,13 +84,17 @@ def tune_decoding(
 
     Raises:
         ValueError: for references of a split named test or without emissions, for an unknown
-            measure, and for F1 where there are no entities to find.
+            measure, and for one that finds nothing to count in the references.
     """
     check_tuning_split(references)
     if by not in MEASURES:
         raise ValueError(f"tune by {' or '.join(MEASURES)}, not by {by!r}")
     if by == "f1" and vocabulary.labels is None:
         raise ValueError("plain ASR writes no entities; tune it by wer")
+    if by == "f1" and not any(reference.entities for reference in references):
+        raise ValueError("none of the references has entities, so F1 is 0 whatever is found")
+    if by == "wer" and not any(reference.text for reference in references):
+        raise ValueError("none of the references has a text, so there is no WER to tune by")
     read = _Reader(references, emissions, vocabulary, threads)
     decoder = start.decoder(vocabulary.symbols, vocabulary.label_set)
     tried: dict[BeamOptions, DecodingTrial] = {}
@@ -106,6 +110,10 @@ def tune_decoding(
     steps = {name: step for name, step in STEPS.items() if _value(start.options, name) is not None}
     if vocabulary.labels is None:
         del steps["entity_score"]
+    if start.lm is None and start.character_lm is None:
+        del steps["lm_weight"]
+    if start.lm is None and start.lexicon is None:
+        steps.pop("unknown_score", None)  # no word is unknown
     for share in (1.0, 0.5):
         moves = [(name, way * share * step) for name, step in steps.items() for way in (1, -1)]
         best = _climb(best, moves, trial, by)
@@ -174,11 +182,7 @@ class _Reader:
         threads: int,
     ) -> None:
         self._references = [r for r in references if r.id in emissions]
-        if not self._references:
-            raise ValueError(
-                f"{emissions.folder} has no emissions of any of the {len(references)} references; "
-                "predict their manifest with --emissions"
-            )
+        emissions.check_holds_any(references)
         self._log_probs = [emissions[r.id] for r in self._references]
         self._vocabulary = vocabulary
         self._threads = threads

@@ -116,7 +116,11 @@ def predict_stored(
 
     Returns:
         One prediction per utterance, in the same order.
+
+    Raises:
+        ValueError: when no utterance has emissions.
     """
+    emissions.check_holds_any(utterances)
     found: dict[str, Prediction] = {}
     for first in range(0, len(utterances), _UTTERANCES_AT_ONCE):
         ids = [utterance.id for utterance in utterances[first : first + _UTTERANCES_AT_ONCE]]
@@ -151,12 +155,18 @@ def _searched(
     grid: FrameGrid,
 ) -> list[Prediction]:
     """Predictions of a few utterances, searched on all cores of this process."""
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    tokens = decoder.decode_all(log_probs.values(), threads=threads or 1)
+    tokens = decoder.decode_all(log_probs.values(), threads=num_cores())
     return [
         to_prediction(id, spans, labels=vocabulary.label_set, grid=grid, num_frames=len(rows))
         for (id, rows), spans in zip(log_probs.items(), tokens, strict=True)
     ]
+
+
+def num_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def weights_hash(run_dir: Path, weights: str = "best") -> str:

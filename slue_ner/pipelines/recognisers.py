@@ -15,7 +15,7 @@ from slue_ner.core.types import Prediction, Utterance
 from slue_ner.data.ctm import read_ctm
 from slue_ner.models.checkpoints import read_config
 from slue_ner.models.hub_ctc import hub_ctc
-from slue_ner.pipelines.ctc_decoding import CTCDecoding
+from slue_ner.pipelines.ctc_decoding import CTCDecoding, say_cut
 from slue_ner.pipelines.end_to_end import predict
 from slue_ner.pipelines.run_files import CONFIG_FILE
 from slue_ner.pipelines.run_folder import load_run
@@ -35,6 +35,7 @@ def recognise(
     num_workers: int = 0,
     progress: Progress | None = None,
     decoding: CTCDecoding | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> list[Prediction]:
     """Transcribe every utterance; none is ever left out.
 
@@ -52,6 +53,7 @@ def recognise(
         num_workers: loader processes.
         progress: called with utterances done and in all.
         decoding: beam search over the symbols of a CTC source; ``None`` decodes greedily.
+        note: called with a sentence about whatever the search cannot use or find.
 
     Returns:
         One prediction an utterance, in the same order, without entities; those that failed
@@ -76,8 +78,9 @@ def recognise(
             raise ValueError(
                 f"{source} writes entity marks and is no recogniser; train one with task=ctc_plain"
             )
-        decoder = None if decoding is None else decoding.decoder(run.vocabulary.symbols, None)
-        return predict(
+        symbols = run.vocabulary.symbols
+        decoder = None if decoding is None else decoding.decoder(symbols, None, note=note)
+        written = predict(
             run.model,
             utterances,
             vocabulary=run.vocabulary,
@@ -85,6 +88,8 @@ def recognise(
             **loading,
             **running,
         )
+        say_cut(decoder, note)
+        return written
     if not path.exists() and path.parent != Path() and path.parent.is_dir():
         raise ValueError(f"{source}: no such run folder or checkpoint in {path.parent}")
     config = read_config(str(source))
@@ -95,10 +100,11 @@ def recognise(
     else:
         model, vocabulary = hub_ctc(str(source))
         letters = [plain_letters(symbol) for symbol in vocabulary.symbols]
-        decoder = None if decoding is None else decoding.decoder(letters, None)
+        decoder = None if decoding is None else decoding.decoder(letters, None, note=note)
         found = predict(
             model, utterances, vocabulary=vocabulary, decoder=decoder, **loading, **running
         )
+        say_cut(decoder, note)
     return [in_ner_form(prediction) for prediction in found]
 
 

@@ -29,7 +29,11 @@ def predict_stored_frames(
 
     Returns:
         One prediction per utterance, in the same order.
+
+    Raises:
+        ValueError: for emissions of a CTC head, or of none of the utterances.
     """
+    emissions.check_holds_any(utterances)
     probabilities = _Probabilities(emissions)
     return [_predicted(probabilities, utterance.id, decoding) for utterance in utterances]
 
@@ -47,11 +51,7 @@ def tune_stored_frames(
     probabilities = _Probabilities(emissions)
     if obstacle := nel_obstacle(references):
         raise ValueError(f"{obstacle}, so nothing can be tuned; `slue-ner align` makes word times")
-    if not any(reference.id in emissions for reference in references):
-        raise ValueError(
-            f"{emissions.folder} has no emissions of any of the {len(references)} references, "
-            f"first {references[0].id}; predict their manifest with --emissions"
-        )
+    emissions.check_holds_any(references)
     return tune_frames(references, probabilities, emissions.grid, emissions.symbols)
 
 

@@ -38,6 +38,19 @@ def emitted(written: str) -> np.ndarray:
     return np.log(emissions / emissions.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
+def emit(folder: Path, written: str) -> None:
+    """Store these words as what the run emits for both utterances."""
+    with EmissionsWriter(
+        folder / "emissions",
+        kind="ctc",
+        symbols=VOCABULARY.symbols,
+        grid=FrameGrid(),
+        model_hash=weights_hash(folder / "run"),
+    ) as writer:
+        for id in "ab":
+            writer.add(id, emitted(written))
+
+
 @pytest.fixture
 def folder(tmp_path):
     """A run that emits ``the % e_ ] budget`` for two utterances, without its model."""
@@ -51,15 +64,7 @@ def folder(tmp_path):
         Utterance(id, "tune", None, 16_000, 16_000, text, speaker=id, entities=spans) for id in "ab"
     ]
     write_manifest(tmp_path / "tune.jsonl", manifest)
-    with EmissionsWriter(
-        tmp_path / "emissions",
-        kind="ctc",
-        symbols=VOCABULARY.symbols,
-        grid=FrameGrid(),
-        model_hash=weights_hash(run),
-    ) as writer:
-        for id in "ab":
-            writer.add(id, emitted("the % e_ ] budget"))
+    emit(tmp_path, "the % e_ ] budget")
     return tmp_path
 
 
@@ -138,15 +143,7 @@ def test_tuned_weights_are_written_and_used_again(slue_ner, decode, lm, folder):
 
 
 def test_the_grammar_leaves_nothing_to_repair(decode, folder):
-    with EmissionsWriter(
-        folder / "emissions",
-        kind="ctc",
-        symbols=VOCABULARY.symbols,
-        grid=FrameGrid(),
-        model_hash=weights_hash(folder / "run"),
-    ) as writer:
-        for id in "ab":
-            writer.add(id, emitted("the % eu budget"))
+    emit(folder, "the % eu budget")
     _, greedy = decode()
     assert [p.num_repairs for p in greedy] == [1, 1]
     (folder / "free.yaml").write_text("grammar: false\n")
@@ -220,7 +217,7 @@ def test_a_lexicon_that_the_model_cannot_spell_is_refused(decode, lm, folder):
     [
         ("lm_weigth: 1\n", "did you mean 'lm_weight'?"),
         ("beam: many\n", "beam should be int"),
-        ("beam: 0\n", "at least 1"),
+        ("beam: 0\n", "between 1 and"),
         ("merge: mean\n", "merge must be one of sum, max"),
         ("lm: [a]\n", "lm should be the name of a file"),
         ("- 1\n", "should hold a mapping"),
@@ -230,6 +227,25 @@ def test_a_malformed_decoding_is_refused_by_name(decode, folder, content, messag
     path = folder / "bad.yaml"
     path.write_text(content)
     refused(decode("--decoding", str(path))[0], str(path), message)
+
+
+def test_what_would_have_no_effect_is_refused(decode, lm):
+    characters = lm("--unit", "characters", name="characters.ngram")
+    ended, _ = decode("--lm", lm(), "--character-lm", characters)
+    refused(ended, "characters.ngram: beside a word model", "set unknown_score")
+    refused(decode("--decoding", "slue_paper")[0], "slue_paper holds the weights", "with --lm")
+
+
+def test_what_a_search_left_out_is_told(decode, folder):
+    emit(folder, "the % eu budget")
+    (folder / "words.txt").write_text("\ufeffthe\r\nqqq\r\neu\r\nbudget\r\n", encoding="utf-8")
+    (folder / "narrow.yaml").write_text("beam: 1\n")
+    ended, predictions = decode(
+        *("--decoding", str(folder / "narrow.yaml"), "--lexicon", str(folder / "words.txt"))
+    )
+    assert texts(predictions) == ["the"] * 2
+    assert "1 words of the lexicon" in ended.out and "first: 'qqq'" in ended.out
+    assert "2 utterances were cut" in ended.out and "a wider one may help" in ended.out
 
 
 def test_an_unknown_decoding_gets_the_nearest_known_one(decode):
@@ -255,3 +271,22 @@ def test_nothing_is_tuned_on_test_or_without_a_model(slue_ner, folder, lm):
     manifest.write_text(manifest.read_text().replace('"split": "tune"', '"split": "test"'))
     refused(slue_ner(*tuning, "--lm", model), "of the split test")
     assert not (folder / "decoding.yaml").exists()
+
+
+def test_utterances_without_emissions_are_told_and_never_all_of_them(slue_ner, decode, lm, folder):
+    tuning = (
+        *("tune", "decoding", str(folder / "run"), "--references", str(folder / "tune.jsonl")),
+        *("--emissions", str(folder / "emissions"), "--output", str(folder / "decoding.yaml")),
+        *("--lm", lm(), "--threads", "1"),
+    )
+    manifest = folder / "tune.jsonl"
+    manifest.write_text(manifest.read_text().replace('"id": "b"', '"id": "c"'))
+    ended = slue_ner(*tuning)
+    assert ended.status == 0 and "1 of 2 references have no emissions" in ended.out
+    written = yaml.safe_load((folder / "decoding.yaml").read_text())
+    assert written["tuned_on"] == "1 utterances of tune.jsonl"
+    manifest.write_text(manifest.read_text().replace('"id": "a"', '"id": "d"'))
+    refused(slue_ner(*tuning), "no emissions of any of the 2 utterances, first d")
+    ended, predictions = decode()
+    refused(ended, "no emissions of any of the 2 utterances, first d", "--emissions")
+    assert predictions is None

@@ -89,12 +89,15 @@ def test_utterances_without_emissions_are_predicted_as_failed(
 ):
     run_dir = trained(SECONDS)
     predict(run_dir, "--emissions", tmp_path / "emissions")
-    ended = slue_ner(
-        *("predict", str(run_dir), "--manifest", str(tiny_corpus / "tune.jsonl")),
-        *("--output", str(tmp_path / "p"), "--emissions-from", str(tmp_path / "emissions")),
-    )
+    lines = [(tiny_corpus / f"{split}.jsonl").read_text() for split in ("dev", "tune")]
+    (tmp_path / "both.jsonl").write_text("".join(lines))
+    stored = ("--output", str(tmp_path / "p"), "--emissions-from", str(tmp_path / "emissions"))
+    ended = slue_ner("predict", str(run_dir), "--manifest", str(tmp_path / "both.jsonl"), *stored)
     assert "4 utterances could not be predicted and score as missed, first: " in ended.out
-    assert all(p.error for p in read_predictions(tmp_path / "p"))
+    assert sum(p.error is not None for p in read_predictions(tmp_path / "p")) == 4
+    other = str(tiny_corpus / "tune.jsonl")
+    ended = slue_ner("predict", str(run_dir), "--manifest", other, *stored)
+    assert ended.status == 1 and "has no emissions of any of the 4 utterances" in ended.err
 
 
 def test_a_localizer_is_applied_to_what_was_predicted(predict, trained, tmp_path):
@@ -186,7 +189,7 @@ def test_stored_frames_are_tuned_and_read_without_the_model(
         (("--pipeline", "gold_text", "--num-workers", "2"), "text NER reads no audio; leave"),
         (("--pipeline", "frames", "--localizer", "l"), "a frame head finds times itself; leave"),
         (("--localizer", "gone.yaml"), "gone.yaml: no such file"),
-        (("--decoding", "d"), "pipeline end_to_end has no frame head; leave --decoding out"),
+        (("--decoding", "d"), "--decoding d is neither a file nor in configs/decoding"),
         (("--emissions-from", "gone"), "gone holds no emissions: it has no index.json"),
     ],
 )

@@ -62,7 +62,7 @@ def test_an_utterance_without_frames_is_predicted_as_failed(store):
         ("ctc", {}, "holds emissions of a ctc head, not of a frame head"),
         ("frames", {"split": "test"}, "utterance a is of the split test"),
         ("frames", {"words": None}, "none of the 1 references has word times, so nothing can be"),
-        ("frames", {"id": "b"}, "has no emissions of any of the 1 references, first b"),
+        ("frames", {"id": "b"}, "has no emissions of any of the 1 utterances, first b"),
     ],
 )
 def test_what_frames_cannot_be_tuned_on_is_said(store, kind, changes, message):
