@@ -26,7 +26,8 @@ from hypothesis import strategies as st
 
 from slue_ner.decoding.beam import BeamDecoder, BeamOptions, Hypothesis
 from slue_ner.decoding.ctc import greedy
-from slue_ner.text.markup import from_symbols
+from slue_ner.decoding.ngram_training import train
+from slue_ner.text.markup import from_symbols, to_symbols
 
 ALL_MODES = [
     *((name, models, None) for name, models in MODES.items()),
@@ -65,6 +66,20 @@ def test_alone_the_best_path_is_the_same_as_among_many(models, unknown_score):
         alone, among_many = search.decode(log_probs)[0], search.decode(log_probs, num_best=50)[0]
         assert alone.score == pytest.approx(among_many.score, abs=1e-9)
         assert alone.symbols == among_many.symbols
+
+
+def test_prefixes_whose_words_may_yet_be_spelled_otherwise_are_both_kept():
+    """``b|ab`` is worse than ``a|ab``, as a known word, but better once ``c`` makes it unknown."""
+    words = train([["a", "b", "ab"]], order=1)[0]
+    spelled = [to_symbols(text.split()) for text in ("b ab", "b ab", "b a", "a c", "a cb", "a c")]
+    models = {"words": words, "characters": train(spelled, order=3)[0]}
+    log_probs = np.full((5, len(SYMBOLS)), -np.inf)
+    log_probs[range(1, 5), [SYMBOLS.index(symbol) for symbol in "|abc"]] = 0.0
+    log_probs[0, [SYMBOLS.index("a"), SYMBOLS.index("b")]] = math.log(0.52), math.log(0.48)
+    for frames, best in ((4, "a|ab"), (5, "b|abc")):
+        for num_best in (1, 2):
+            search = decoder(SYMBOLS, BeamOptions(unknown_score=0.0), **models)
+            assert written(search.decode(log_probs[:frames], num_best=num_best)[0]) == best
 
 
 @pytest.mark.parametrize(("models", "unknown_score"), [m[1:] for m in ALL_MODES], ids=IDS)
