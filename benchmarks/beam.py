@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import multiprocessing
 import os
 import subprocess
 import tempfile
@@ -171,7 +172,9 @@ def race(case: Case, beam: int, rounds: int) -> dict[str, str]:
         mine.append(case.num_frames / (time.thread_time() - start))
         peer = ask("FLASHLIGHT", "flashlight_peer.py", job, case.folder)
         theirs.append(case.num_frames / peer["seconds"])
+    wider = ask("FLASHLIGHT", "flashlight_peer.py", {**job, "beam": 2 * beam}, case.folder)
     words = {id: from_symbols([case.symbols[s] for s in h.symbols]) for id, h in found.items()}
+    same_as_wider = sum(words[id] == wider["found"][id]["words"] for id in words)
     same = [id for id in words if words[id] == peer["found"][id]["words"]]
     other = [id for id in words if id not in same]
     score = {id: peer["found"][id]["score"] for id in words}
@@ -184,6 +187,7 @@ def race(case: Case, beam: int, rounds: int) -> dict[str, str]:
         "flashlight-text, frames/s": spread(theirs, 0),
         "times as fast": spread([a / b for a, b in zip(mine, theirs, strict=True)]),
         "same best": f"{len(same)} of {len(words)} ({100 * len(same) / len(words):.1f} %)",
+        "same best, twice the beam there": f"{same_as_wider} of {len(words)}",
         "where not, ours scores higher": f"{better} of {len(other)}",
         "scores of the same, at most apart": f"{apart:.4f}",
         "WER, ours / flashlight-text": f"{case.wer(words):.1f} / "
@@ -213,7 +217,10 @@ def skipped(case: Case, threshold: float) -> dict[str, str]:
 
 
 def cores(case: Case, rounds: int) -> dict[str, str]:
-    """All utterances on two threads against one, in wall-clock time."""
+    """All utterances on two threads against one, in wall-clock time.
+
+    Two processes that decode all of them each show what the machine's cores can give at all.
+    """
     ours = decoder(case, beam=50)
     some = list(case.emissions.values())
 
@@ -223,8 +230,20 @@ def cores(case: Case, rounds: int) -> dict[str, str]:
             pass
         return time.perf_counter() - start
 
+    def twice() -> float:
+        pair = [multiprocessing.get_context("fork").Process(target=on, args=(1,)) for _ in "ab"]
+        start = time.perf_counter()
+        for process in pair:
+            process.start()
+        for process in pair:
+            process.join()
+        return (time.perf_counter() - start) / 2
+
     on(2)
-    return {"two threads, times as fast": spread([on(1) / on(2) for _ in range(rounds)])}
+    return {
+        "two threads, times as fast": spread([on(1) / on(2) for _ in range(rounds)]),
+        "two processes": spread([on(1) / twice() for _ in range(rounds)]),
+    }
 
 
 def greedily(case: Case, rounds: int) -> dict[str, str]:
