@@ -21,6 +21,9 @@ from slue_ner.text.vocabulary import Vocabulary
 TEXT = "the eu budget\n\nthe budget\nnaïve\tbudget \r\n"
 
 
+PACKED = gzip.compress(b"a b c\n" * 99, mtime=0)  # equal in every process
+
+
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
     """Manifests of each split, two utterances, and ``text.txt``."""
@@ -142,8 +145,8 @@ def test_a_test_split_may_be_scored_but_not_learnt(slue_ner, corpus):
         (b"a </s> b\n", "in.txt", (), "in.txt:1: holds </s>, which a language model keeps"),
         (b'{"schema": 1}\n', "in.jsonl", (), "in.jsonl:1: field 'id' is missing"),
         (b"a\n", "in.gz", (), "in.gz: not a gzip file, or cut off"),
-        (gzip.compress(b"a b c\n" * 99, mtime=0)[:-9], "in.gz", (), "in.gz: not a gzip file, or cut off"),
-        (gzip.compress(b"{}", mtime=0), "in.jsonl.gz", (), "manifests end in .jsonl and are not packed"),
+        (PACKED[:-9], "in.gz", (), "in.gz: not a gzip file, or cut off"),
+        (PACKED, "in.jsonl.gz", (), "manifests end in .jsonl and are not packed"),
         (b"a\n", "in.txt", ("--order", "0"), "order of a language model must be at least 1, got 0"),
         (b"a\n", "in.txt", ("--cut-offs", "1"), "cut-offs 1 should start with 0"),
         (b"a\n", "in.txt", ("--output", "lm.bin"), "lm.bin: a language model should end in .arpa"),
