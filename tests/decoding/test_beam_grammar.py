@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -177,21 +178,21 @@ def test_without_the_grammar_marks_are_symbols_like_any_other():
 
 
 @pytest.mark.parametrize(
-    ("likely", "rare", "options", "models"),
+    ("frames", "rare", "options", "models"),
     [
-        ("ab", "a|b", {"word_score": 6.0}, {}),
-        ("ab", "ac", {"unknown_score": 6.0}, {"lexicon": ["ab"]}),
-        ("ab", "ac", {"hot_word_boost": 12.0}, {"hot_words": {"ac": 1.0}}),
-        ("ab|", "ab|", {"hot_word_boost": 12.0}, {"hot_words": {"ab": 1.0}}),
-        ("a|b|]", "%|b|]", {"entity_score": 6.0}, {}),
-        ("a|b|]", "%|b|]", {"entity_score": 6.0}, {"lexicon": ["a", "b"]}),
+        ("a-b", "a|b", {"word_score": 6.0}, {}),
+        ("a-b", "a|b", {"word_score": 6.0}, {"lexicon": ["a", "b", "ab"]}),
+        ("a-", "ac", {"unknown_score": 6.0}, {"lexicon": ["ab"]}),
+        ("a-", "ac", {"hot_word_boost": 12.0}, {"hot_words": {"ac": 1.0}}),
+        ("a-", "ac", {"hot_word_boost": 12.0}, {"hot_words": {"ac": 1.0}, "lexicon": ["a"]}),
+        ("a|-", "a|c", {"hot_word_boost": 12.0}, {"hot_words": {"a c": 1.0}}),
+        ("-|b|]", "%|b|]", {"entity_score": 6.0}, {}),
+        ("-|b|]", "%|b|]", {"entity_score": 6.0}, {"lexicon": ["b"]}),
     ],
-    ids=["word", "unknown", "hot", "ended", "entity", "known"],
 )
 @pytest.mark.parametrize("beam", [1, 10])
-def test_what_is_rewarded_is_not_dropped_before_its_reward(beam, likely, rare, options, models):
-    """A symbol of 0.02 beside one of 0.98 is 4 nats worse, and more than 1 is dropped."""
-    frames = likely if len(likely) == len(rare) else likely[0] + "-" + likely[1:]
+def test_what_is_rewarded_is_not_dropped_before_its_reward(beam, frames, rare, options, models):
+    """A symbol of 0.02 beside a blank of 0.98 is 4 nats worse, and more than 1 is dropped."""
     probs = np.full((len(frames), len(SYMBOLS)), 1e-9)
     for frame, symbol, other in zip(probs, frames, rare, strict=True):
         frame[SYMBOLS.index(other)] = 0.02
@@ -199,6 +200,16 @@ def test_what_is_rewarded_is_not_dropped_before_its_reward(beam, likely, rare, o
     search = BeamOptions(beam=beam, beam_threshold=1.0, merge="max", **options)
     (found,) = decoder(SYMBOLS, search, labels=LABELS, **models).decode(np.log(probs))
     assert "".join(SYMBOLS[id] for id in found.symbols) == rare
+
+
+def test_a_better_prefix_outside_of_an_entity_does_not_replace_one_inside():
+    log_probs = np.full((5, len(SYMBOLS)), -np.inf)
+    log_probs[range(1, 5), [SYMBOLS.index(symbol) for symbol in "|a|]"]] = 0.0
+    log_probs[0, [SYMBOLS.index("b"), SYMBOLS.index("%")]] = math.log(0.6), math.log(0.4)
+    for num_best in (1, 2):
+        search = decoder(SYMBOLS, BeamOptions(), labels=LABELS)
+        found = search.decode(log_probs, num_best=num_best)[0]
+        assert "".join(SYMBOLS[id] for id in found.symbols) == "%|a|]"
 
 
 def test_of_two_readings_the_one_that_closes_its_entity_is_found():
