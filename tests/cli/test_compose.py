@@ -20,7 +20,7 @@ ON_TEXT = [name for name in EXPERIMENTS if name.startswith("text_ner")]
 CHOICES = sorted(
     f"{path.parent.name}={path.stem}"
     for path in config_folder().glob("*/*.yaml")
-    if path.parent.name not in ("launcher", "experiment")
+    if path.parent.name not in ("launcher", "experiment", "decoding")  # decoding: no part of a run
 )
 
 
