@@ -26,7 +26,8 @@ NUM_SHOWN = 6
 
 _NEXT = """
 what to run next:
-  slue-ner predict {run} --manifest {data}/dev.jsonl --output dev.jsonl
+  slue-ner lm train {data}/fine-tune.jsonl --order 4 --output tagged.ngram    # it spells better
+  slue-ner predict {run} --manifest {data}/dev.jsonl --output dev.jsonl --lm tagged.ngram
   slue-ner score --references {data}/dev.jsonl --predictions dev.jsonl
   slue-ner train experiment=quickstart trainer.devices=1 name=three_layers adaptation=truncate
   slue-ner prepare slue-voxpopuli asapp/slue data/slue_voxpopuli    # the real thing
