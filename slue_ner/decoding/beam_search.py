@@ -34,11 +34,8 @@ from slue_ner.decoding.compiling import compiled
 
 
 @compiled
-def _largest(values: np.ndarray, work: np.ndarray, count: int, rank: int) -> tuple[float, int]:
-    """The ``rank``-th largest of ``count`` values, from 1, and how many of the largest equal it.
-
-    ``work`` is room for the values.
-    """
+def _largest(values: np.ndarray, work: np.ndarray, count: int, rank: int) -> float:
+    """The ``rank``-th largest of ``count`` values, from 1; ``work`` is room for them."""
     for i in range(count):
         work[i] = values[i]
     low, high = 0, count - 1
@@ -60,10 +57,8 @@ def _largest(values: np.ndarray, work: np.ndarray, count: int, rank: int) -> tup
             low = i
         else:
             break
-    ties = 0
-    for i in range(rank):
-        ties += work[i] == work[rank - 1]
-    return work[rank - 1], ties
+    largest: float = work[rank - 1]
+    return largest
 
 
 @compiled
@@ -80,8 +75,10 @@ def _choose_symbols(
             keys[count] = probs[symbol]
             count += 1
     if count > most:
-        lowest, ties = _largest(keys, work, count, most)
-        kept = 0
+        lowest = _largest(keys, work, count, most)
+        kept, ties = 0, most
+        for i in range(count):
+            ties -= keys[i] > lowest
         for i in range(count):
             if keys[i] < lowest or (keys[i] == lowest and ties == 0):
                 continue
@@ -145,7 +142,6 @@ def _with_room(ints: np.ndarray, floats: np.ndarray, needed: int) -> tuple[np.nd
 @compiled
 def _keep(
     cut: float,
-    ties: int,
     scale: float,
     num_stayed: int,
     count: int,
@@ -156,19 +152,23 @@ def _keep(
     found: Found,
     next_nodes: np.ndarray,
 ) -> tuple[int, int]:
-    """Make the beam of what weighs at least ``cut``; its size, and the number of nodes then.
-
-    Of those that weigh as much as ``cut``, only ``ties`` are kept.
-    """
-    nodes, next_blanks, next_others = beam.nodes, beam.next_blanks, beam.next_others
+    """Make the beam of what weighs at least ``cut``; its size, and the number of nodes then."""
+    nodes, blanks, others, totals = beam.nodes, beam.blanks, beam.others, beam.totals
+    next_blanks, next_others = beam.next_blanks, beam.next_others
     keys, slots, new_ints, new_floats = found.keys, found.slots, found.ints, found.floats
     for i in range(num_stayed):
         ints[nodes[i], SLOT] = NONE
     kept = 0
     for i in range(count):
-        if keys[i] < cut or (keys[i] == cut and ties == 0):
+        if keys[i] < cut:
             continue
-        ties -= keys[i] == cut
+        slot = kept
+        if kept == len(nodes):  # take the place of one that weighs as much as the cut
+            if keys[i] == cut:
+                continue
+            slot = 0
+            while totals[slot] > cut:
+                slot += 1
         if i < num_stayed:
             node = nodes[i]
             blank, other = next_blanks[i] * scale, next_others[i] * scale
@@ -188,10 +188,10 @@ def _keep(
                     floats[node, column] = new_floats[i, column]
                 floats[node, END_FACTOR] = NOT_YET
             blank, other = 0.0, keys[i] * scale
-        next_nodes[kept] = node
-        beam.blanks[kept] = blank if blank > TINY else 0.0
-        beam.others[kept] = other if other > TINY else 0.0
-        kept += 1
+        next_nodes[slot], totals[slot] = node, keys[i]
+        blanks[slot] = blank if blank > TINY else 0.0
+        others[slot] = other if other > TINY else 0.0
+        kept = max(kept, slot + 1)
     for i in range(kept):
         nodes[i] = next_nodes[i]
         ints[nodes[i], SLOT] = i
@@ -269,24 +269,12 @@ def search(
         if only_best:
             recombine(num_stayed, count, beam, ints, floats, found, table, by_spelling)
         best = keys[:count].max()
-        cut, ties = max(best * least, TINY), count
+        cut = max(best * least, TINY)
         if count > size:
-            lowest, num_lowest = _largest(keys, work, count, size)
-            if lowest >= cut:
-                cut, ties = lowest, num_lowest
-        ints, floats = _with_room(ints, floats, num_nodes + size)
+            cut = max(cut, _largest(keys, work, count, size))
+        ints, floats = _with_room(ints, floats, num_nodes + 2 * size)  # places are taken twice
         count, num_nodes = _keep(
-            cut,
-            ties,
-            1.0 / best,
-            num_stayed,
-            count,
-            num_nodes,
-            beam,
-            ints,
-            floats,
-            found,
-            next_nodes,
+            cut, 1.0 / best, num_stayed, count, num_nodes, beam, ints, floats, found, next_nodes
         )
         log_scale += math.log(best)
     scores, ends = np.empty(count), np.empty(count)

@@ -121,10 +121,14 @@ def test_nothing_scores_more_than_it_should_in_a_small_beam(seed, num_frames, be
 
 
 def test_of_equals_at_the_edge_of_the_beam_none_takes_the_place_of_a_better_one():
-    probs = np.array([[0.15, 0.0001, 0.15, 0.15, 0.15, 0.25]])
-    for beam in (1, 2, 3):
-        found = decoder(SYMBOLS, BeamOptions(beam=beam)).decode(np.log(probs), num_best=9)
-        assert (written(found[0]), len(found)) == ("c", beam)
+    probs = np.full((200, len(SYMBOLS)), 0.15)
+    probs[::2, SYMBOLS.index("c")] = probs[1::2, SYMBOLS.index("b")] = 0.25
+    for beam in (1, 2, 3, 7):
+        options = BeamOptions(beam=beam, merge="max")
+        for num_frames in (1, 2, 200):
+            found = decoder(SYMBOLS, options).decode(np.log(probs[:num_frames]), num_best=9)
+            assert written(found[0]) == ("cb" * 100)[:num_frames]
+            assert len(found) == min(beam, 5 if num_frames == 1 else beam)
 
 
 def test_of_equally_probable_symbols_none_takes_the_place_of_a_better_one():
