@@ -55,6 +55,11 @@ class LabelSet:
         """Labels in the set's fixed order."""
         return tuple(self.symbols)
 
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """All that a tagged transcript adds to the words: the type symbols and ``]``."""
+        return (*self.symbols.values(), END_SYMBOL)
+
     def label(self, symbol: str) -> str | None:
         """The label that ``symbol`` opens, or ``None`` when it opens none."""
         return next((label for label, char in self.symbols.items() if char == symbol), None)

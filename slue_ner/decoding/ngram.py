@@ -19,6 +19,8 @@ from functools import cached_property
 
 import numpy as np
 
+from slue_ner.text.markup import DELIMITER
+
 UNKNOWN_WORD = "<unk>"
 START_WORD = "<s>"
 END_WORD = "</s>"
@@ -57,6 +59,12 @@ class NgramModel:
     def ids(self) -> dict[str, int]:
         """Id of each word."""
         return {word: id for id, word in enumerate(self.words)}
+
+    @cached_property
+    def of_characters(self) -> bool:
+        """Whether its words are characters, with a delimiter between real words."""
+        words = self.words[END_ID + 1 :]
+        return DELIMITER in self.ids and all(len(word) == 1 for word in words)
 
     @property
     def counts(self) -> tuple[int, ...]:

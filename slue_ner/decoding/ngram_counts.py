@@ -36,6 +36,20 @@ def split(line: str) -> list[str]:
     return words if "" not in words else [word for word in words if word]
 
 
+def check_words(words: Sequence[str], where: str) -> None:
+    """Raise ``ValueError`` for a sentence that holds what no text may hold.
+
+    Args:
+        words: of the sentence.
+        where: names it in the message.
+    """
+    if not MARKS.keys().isdisjoint(words):
+        raise ValueError(
+            f"{where} holds {', '.join(MARKS.keys() & set(words))}, which a language model keeps "
+            "for itself; take it out of the text"
+        )
+
+
 @dataclass(frozen=True)
 class Grams:
     """The n-grams of one length, each once, as arrays ``(count,)`` of int32.
@@ -81,11 +95,7 @@ def encode(sentences: Iterable[Sequence[str]]) -> CodedText:
     ids = dict(MARKS)
     text, lengths = array("i"), array("i")
     for number, sentence in enumerate(sentences, start=1):
-        if not MARKS.keys().isdisjoint(sentence):
-            raise ValueError(
-                f"sentence {number} holds {', '.join(MARKS.keys() & set(sentence))}, which a "
-                "language model keeps for itself; take it out of the text"
-            )
+        check_words(sentence, f"sentence {number}")
         text.append(START_ID)
         text.extend([ids.setdefault(word, len(ids)) for word in sentence])
         text.append(END_ID)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,15 +12,9 @@ import numpy as np
 from slue_ner.core.labels import END_SYMBOL, LABEL_SETS, LabelSet
 from slue_ner.decoding.ctc import BLANK_ID
 from slue_ner.decoding.hot_words import HotWords, build_hot_words
-from slue_ner.decoding.lexicon import build_lexicon
-from slue_ner.decoding.ngram import (
-    END_WORD,
-    START_ID,
-    START_WORD,
-    UNKNOWN_ID,
-    UNKNOWN_WORD,
-    NgramModel,
-)
+from slue_ner.decoding.lexicon import Lexicon, build_lexicon
+from slue_ner.decoding.ngram import START_ID, UNKNOWN_ID, NgramModel
+from slue_ner.decoding.ngram_counts import MARKS
 from slue_ner.text.markup import DELIMITER
 from slue_ner.text.vocabulary import UNKNOWN
 
@@ -27,7 +22,6 @@ if TYPE_CHECKING:
     from slue_ner.decoding.beam import BeamOptions
     from slue_ner.decoding.beam_kernel import Ngrams, Rules, Tree
 
-_NO_WORDS = (UNKNOWN_WORD, START_WORD, END_WORD)
 _NUM_NAMED = 5
 _MOST_BOOST = 100.0
 
@@ -73,7 +67,7 @@ class Scorer:
         self._ids = {symbol: id for id, symbol in enumerate(self.symbols)}
         if DELIMITER not in self._ids:
             raise ValueError(f"the vocabulary has no {DELIMITER!r}, so there are no words to find")
-        marks = [] if labels is None else [*labels.symbols.values(), END_SYMBOL]
+        marks = () if labels is None else labels.marks
         self.unseen_marks: tuple[str, ...] = ()
         if words is not None:
             _check(words, marks, "words", self._ids)
@@ -82,21 +76,18 @@ class Scorer:
         if characters is not None:
             _check(characters, [*marks, DELIMITER], "characters", self._ids)
             _check_labels(characters, labels, self._ids)
-        self._parts = (labels, words, characters, lexicon, dict(hot_words or {}))
-        self.rules = self._rules(*self._parts)
+        self._labels, self._words, self._characters = labels, words, characters
+        self._hot_words = dict(hot_words or {})
+        has_lexicon = words is not None or lexicon is not None
+        self._entries = self._lexicon(lexicon, marks) if has_lexicon else None
+        self.rules = self._rules()
 
     def with_options(self, options: BeamOptions) -> Scorer:
         """The same models with other weights."""
-        labels, words, characters, lexicon, hot_words = self._parts
-        return Scorer(
-            self.symbols,
-            options,
-            labels=labels,
-            words=words,
-            characters=characters,
-            lexicon=lexicon,
-            hot_words=hot_words,
-        )
+        other = copy(self)
+        other.options = options
+        other.rules = other._rules()
+        return other
 
     def spell(self, word: str) -> list[int] | None:
         """Symbol ids of a word; ``None`` where it has a character that is no symbol."""
@@ -104,30 +95,21 @@ class Scorer:
         delimiter = self._ids[DELIMITER]
         return None if not ids or min(ids) < 0 or delimiter in ids or BLANK_ID in ids else ids
 
-    def _rules(
-        self,
-        labels: LabelSet | None,
-        words: NgramModel | None,
-        characters: NgramModel | None,
-        lexicon: Sequence[str] | None,
-        hot_words: dict[str, float],
-    ) -> Rules:
+    def _rules(self) -> Rules:
         from slue_ner.decoding.beam_kernel import Hot, Rules
 
-        options = self.options
-        has_tree = words is not None or lexicon is not None
-        open_vocabulary = options.unknown_score is not None or not has_tree
-        hot, hot_gain = self._hot(hot_words)
-        marks = [] if labels is None else [*labels.symbols.values(), END_SYMBOL]
+        options, characters = self.options, self._characters
+        has_tree = self._entries is not None
+        hot, hot_gain = self._hot()
         unknown = options.unknown_score or 0.0
         return Rules(
-            kinds=self._kinds(labels),
+            kinds=self._kinds(),
             characters=_read_only(
                 np.array([_character_id(characters, symbol) for symbol in self.symbols], np.int32)
             ),
-            words=_ngrams(words),
+            words=_ngrams(self._words),
             spelling=_ngrams(characters),
-            tree=self._tree(words, lexicon, hot_words, marks) if has_tree else _tree_of_nothing(),
+            tree=self._tree(),
             hot=Hot(*map(_read_only, (hot.next, hot.gain, hot.promised))),
             delimiter=self._ids[DELIMITER],
             start_state=1 + START_ID,
@@ -137,40 +119,35 @@ class Scorer:
             unknown_score=float(unknown),
             entity_gain=math.exp(options.entity_score),
             has_tree=has_tree,
-            has_words=words is not None,
+            has_words=self._words is not None,
             has_characters=characters is not None,
-            open_vocabulary=open_vocabulary,
-            grammar=options.grammar and labels is not None,
+            open_vocabulary=options.unknown_score is not None or not has_tree,
+            grammar=options.grammar and self._labels is not None,
             hot_gain=hot_gain,
             word_gain=math.exp(options.word_score) * max(1.0, math.exp(unknown)),
         )
 
-    def _kinds(self, labels: LabelSet | None) -> np.ndarray:
+    def _kinds(self) -> np.ndarray:
         from slue_ner.decoding.beam_kernel import CLOSES, DELIMITER_KIND, LETTER, NEVER, OPENS
 
         kinds = np.full(len(self.symbols), LETTER, np.int8)
         kinds[BLANK_ID] = NEVER
         kinds[[id for symbol, id in self._ids.items() if symbol == UNKNOWN]] = NEVER
         kinds[self._ids[DELIMITER]] = DELIMITER_KIND
-        if labels is not None:
-            kinds[[self._ids[mark] for mark in labels.symbols.values()]] = OPENS
+        if self._labels is not None:
+            kinds[[self._ids[mark] for mark in self._labels.symbols.values()]] = OPENS
             kinds[self._ids[END_SYMBOL]] = CLOSES
         return _read_only(kinds)
 
-    def _tree(
-        self,
-        words: NgramModel | None,
-        lexicon: Sequence[str] | None,
-        hot_words: Mapping[str, float],
-        marks: Sequence[str],
-    ) -> Tree:
-        from slue_ner.decoding.beam_kernel import Tree
-
-        known = {} if words is None else words.ids
+    def _lexicon(
+        self, lexicon: Sequence[str] | None, marks: Sequence[str]
+    ) -> tuple[Lexicon, np.ndarray]:
+        """The words that may be written, and of each its id in the word model."""
+        known = {} if self._words is None else self._words.ids
         wanted = dict.fromkeys(known if lexicon is None else lexicon)
         wanted |= dict.fromkeys(mark for mark in marks if mark not in self.unseen_marks)
-        wanted |= dict.fromkeys(word for phrase in hot_words for word in phrase.split())
-        for word in _NO_WORDS:
+        wanted |= dict.fromkeys(word for phrase in self._hot_words for word in phrase.split())
+        for word in MARKS:
             wanted.pop(word, None)
         spelled = [(word, self.spell(word)) for word in wanted]
         self.unspelled = tuple(word for word, ids in spelled if ids is None)
@@ -181,20 +158,30 @@ class Scorer:
                 "the lexicon is empty: it has no word that the vocabulary's symbols can spell "
                 f"(words: {named}); is it of another language or writing?"
             )
-        tree = build_lexicon([ids for _, ids in entries])
         word_ids = np.array([known.get(word, UNKNOWN_ID) for word, _ in entries])
-        if words is None:
+        if self._words is None:
             word_ids[:] = UNKNOWN_ID + 1  # known, and scored by nothing
-            best = np.zeros(len(entries))
-        else:
-            best = words.log_prob[1 + word_ids] * math.log(10.0)
+        return build_lexicon([ids for _, ids in entries]), word_ids
+
+    def _tree(self) -> Tree:
+        from slue_ner.decoding.beam_kernel import Tree
+
+        if self._entries is None:
+            none = np.zeros(1, np.int32)
+            arrays: list[np.ndarray] = [none, np.zeros(2, np.int32), none, np.ones(1)]
+            return Tree(*map(_read_only, arrays))
+        tree, word_ids = self._entries
+        best = np.zeros(len(word_ids))
+        if self._words is not None:
+            best = self._words.log_prob[1 + word_ids] * math.log(10.0)
         ahead = np.exp(self.options.lm_weight * tree.best_below(best))
         ahead[0] = 1.0
         ends = np.where(tree.word >= 0, word_ids[tree.word], -1).astype(np.int32)
-        arrays: list[np.ndarray] = [tree.symbol, tree.first_child, ends, ahead]
+        arrays = [tree.symbol, tree.first_child, ends, ahead]
         return Tree(*map(_read_only, arrays))
 
-    def _hot(self, hot_words: Mapping[str, float]) -> tuple[HotWords, float]:
+    def _hot(self) -> tuple[HotWords, float]:
+        hot_words = self._hot_words
         phrases = []
         for phrase in hot_words:
             spelled = [self.spell(word) for word in phrase.split()]
@@ -222,10 +209,9 @@ class Scorer:
 
 def _check(model: NgramModel, needed: Sequence[str], unit: str, symbols: Mapping[str, int]) -> None:
     """Raise ``ValueError`` for a model over another unit, or of text with other marks."""
-    others = [word for word in model.words if word not in _NO_WORDS]
-    of_characters = DELIMITER in model.ids and all(len(word) == 1 for word in others)
-    if of_characters != (unit == "characters"):
-        is_over = "characters" if of_characters else "words"
+    others = [word for word in model.words if word not in MARKS]
+    if model.of_characters != (unit == "characters"):
+        is_over = "characters" if model.of_characters else "words"
         raise ValueError(
             f"a language model over {unit} is needed and this one is over {is_over}; train one "
             f"with `slue-ner lm train --unit {unit}`"
@@ -285,11 +271,3 @@ def _ngrams(model: NgramModel | None) -> Ngrams:
         return Ngrams(*map(_read_only, (none, weights, weights, none, none)))
     arrays = (model.word, model.log_prob, model.back_off, model.suffix, model.first_child)
     return Ngrams(*map(_read_only, arrays))
-
-
-def _tree_of_nothing() -> Tree:
-    from slue_ner.decoding.beam_kernel import Tree
-
-    none = np.zeros(1, np.int32)
-    arrays: list[np.ndarray] = [none, np.zeros(2, np.int32), none, np.ones(1)]
-    return Tree(*map(_read_only, arrays))

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from slue_ner.core.labels import END_SYMBOL
 from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import Word
 from slue_ner.decoding.align import align
@@ -87,9 +86,9 @@ def _letters(vocabulary: Vocabulary) -> dict[str, int]:
     return {s: i for i, s in enumerate(vocabulary.symbols) if s not in others}
 
 
-def _marks(vocabulary: Vocabulary) -> list[str]:
+def _marks(vocabulary: Vocabulary) -> tuple[str, ...]:
     labels = vocabulary.label_set
-    return [] if labels is None else [*labels.symbols.values(), END_SYMBOL]
+    return () if labels is None else labels.marks
 
 
 def _with_silent_marks(log_probs: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from slue_ner.decoding.ngram import UNKNOWN_ID, NgramModel
-from slue_ner.decoding.ngram_counts import MARKS
 from slue_ner.decoding.ngram_file import BINARY_SUFFIX, read_model, write_model
 from slue_ner.decoding.ngram_training import train
 from slue_ner.pipelines.sentences import SentenceOptions, read_sentences
@@ -170,13 +169,12 @@ class _Counts:
 
 
 def _check_unit(path: Path, model: NgramModel, options: SentenceOptions) -> None:
-    words = set(model.words) - MARKS.keys()
-    if options.unit == "characters" and DELIMITER not in words:
+    if options.unit == "characters" and DELIMITER not in model.ids:
         raise ValueError(
             f"{path} does not know {DELIMITER!r}, which ends a word in a model of characters; "
             "score with --unit words"
         )
-    if options.unit == "words" and DELIMITER in words and max(map(len, words)) == 1:
+    if options.unit == "words" and model.of_characters:
         raise ValueError(f"{path} is a model of characters; score with --unit characters")
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from slue_ner.core.labels import LabelSet, label_set
 from slue_ner.core.records import read_manifest
-from slue_ner.decoding.ngram_counts import MARKS, split
+from slue_ner.decoding.ngram_counts import check_words, split
 from slue_ner.text.markup import target_words, to_symbols
 
 STDIN = "-"
@@ -63,11 +63,7 @@ def read_sentences(
         else:
             sentences = _of_text(source)
         for where, words in sentences:
-            if not MARKS.keys().isdisjoint(words):
-                raise ValueError(
-                    f"{where}: holds {', '.join(MARKS.keys() & set(words))}, which a language "
-                    "model keeps for itself; take it out of the text"
-                )
+            check_words(words, f"{where}:")
             yield to_symbols(words) if options.unit == "characters" else words
 
 

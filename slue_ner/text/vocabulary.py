@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slue_ner.core.files import read_json, write_json
-from slue_ner.core.labels import END_SYMBOL, LabelSet, label_set
+from slue_ner.core.labels import LabelSet, label_set
 from slue_ner.text.markup import DELIMITER
 
 BLANK = "<blank>"
@@ -39,8 +39,8 @@ class Vocabulary:
             repeated = [symbol for symbol, n in Counter(self.symbols).items() if n > 1]
             raise ValueError(f"vocabulary repeats the symbols {repeated}")
         if self.labels is not None:
-            marks = {*label_set(self.labels).symbols.values(), END_SYMBOL}
-            if missing := sorted(marks - set(self.symbols)):
+            missing = sorted(set(label_set(self.labels).marks) - set(self.symbols))
+            if missing:
                 raise ValueError(f"vocabulary lacks the {self.labels} entity marks {missing}")
         object.__setattr__(self, "_ids", {symbol: i for i, symbol in enumerate(self.symbols)})
 
@@ -49,7 +49,7 @@ class Vocabulary:
         """Characters of the training texts by falling frequency, then all marks of ``labels``."""
         counts = Counter(character for text in texts for character in text)
         counts.pop(" ", None)
-        marks = [] if labels is None else [*labels.symbols.values(), END_SYMBOL]
+        marks = () if labels is None else labels.marks
         characters = sorted(set(counts) - {*marks, DELIMITER}, key=lambda c: (-counts[c], c))
         return cls(
             (BLANK, UNKNOWN, DELIMITER, *characters, *marks),
