@@ -102,14 +102,17 @@ def _row(
 ) -> Row:
     training, adaptation = run["training"], run["adaptation"]
     setting = {key: value for key, value in config.items() if key not in _NOT_SETTING}
+    # what stands on the encoder, heads and mixing, is always trained
+    on_top = training["model_parameters"] - adaptation["num_total"]
+    num_trainable = adaptation["num_trainable"] + on_top
     return Row(
         run=name,
         split=split,
         strategy=adaptation["strategy"],
         encoder=training["tagger"] if "tagger" in training else _encoder(config["encoder"]),
         data=_data(config["data"]),
-        num_trainable=adaptation["num_trainable"],
-        trainable_share=adaptation["trainable_share"],
+        num_trainable=num_trainable,
+        trainable_share=num_trainable / training["model_parameters"],
         seeds=(run["seed"],),
         updates=training["updates"],
         seconds=training["seconds"],

@@ -15,7 +15,7 @@ from torchaudio.compliance import kaldi
 
 from slue_ner.core.time import FrameGrid
 from slue_ner.models.encoder import SpeechEncoder
-from slue_ner.models.filterbank import HOP
+from slue_ner.models.filterbank import HOP, WINDOW
 
 
 class MFCC(nn.Module):
@@ -24,7 +24,7 @@ class MFCC(nn.Module):
     A frame has the MFCC window that starts where the encoder's frame starts.
 
     Args:
-        grid: the encoder's; its hop must be a whole number of 10 ms.
+        grid: the encoder's; its hop must be a whole number of 10 ms, its window at least 25 ms.
     """
 
     def __init__(self, grid: FrameGrid) -> None:
@@ -33,6 +33,11 @@ class MFCC(nn.Module):
             raise ValueError(
                 f"MFCC targets need an encoder with a hop of a multiple of {HOP} samples, got "
                 f"{grid.hop}; give a task.teacher instead"
+            )
+        if grid.window < WINDOW:
+            raise ValueError(
+                f"MFCC targets need an encoder whose first frame hears at least {WINDOW} samples, "
+                f"got {grid.window}; give a task.teacher instead"
             )
         self.grid = grid
 

@@ -42,6 +42,7 @@ class SpeechEncoder(nn.Module):
         layerdrop: probability of skipping a block in training.
         gradient_checkpointing: recompute blocks in the backward pass to save memory.
         frozen: stays in eval mode and builds no graph.
+        kept: parts that stay in eval mode although others are trained; they draw no dropout.
         blueprint: JSON-ready description from which ``encoder_from_blueprint`` builds the same
             structure again, as it was before any adaptation.
         left_out: weights of the checkpoint that the encoder has no place for, such as heads.
@@ -70,6 +71,7 @@ class SpeechEncoder(nn.Module):
         self.layerdrop = layerdrop
         self.gradient_checkpointing = gradient_checkpointing
         self.frozen = False
+        self.kept: tuple[nn.Module, ...] = ()
         self.blueprint = blueprint
         self.left_out: tuple[str, ...] = ()
         self.grid: FrameGrid = (
@@ -104,8 +106,16 @@ class SpeechEncoder(nn.Module):
         return self.model.encoder.layer_norm if stable else None
 
     def train(self, mode: bool = True) -> Self:
-        """Training mode, unless the encoder is frozen: then it stays in eval mode."""
-        return super().train(mode and not self.frozen)
+        """Training mode for all but what is frozen, which stays in eval mode."""
+        super().train(mode and not self.frozen)
+        for part in self.kept:
+            part.eval()
+        return self
+
+    def frozen_modules(self) -> set[nn.Module]:
+        """Every module that is in eval mode whatever is asked for."""
+        parts = (self,) if self.frozen else self.kept
+        return {module for part in parts for module in part.modules()}
 
     def forward(
         self,
@@ -146,6 +156,13 @@ class SpeechEncoder(nn.Module):
             return Frames(states[0], num_frames)
         top = max(range(len(layers)), key=lambda position: layers[position])
         return Frames(states[top], num_frames, torch.stack(states))
+
+    def parts_below(self, top: int) -> tuple[nn.Module, ...]:
+        """All that a waveform passes before the last ``top`` blocks, SpecAugment aside."""
+        stem = [part for part in self.model.children() if part is not self.model.encoder]
+        behind = (self.blocks, self.final_norm)
+        stem += [part for part in self.model.encoder.children() if part not in behind]
+        return (*stem, *self.blocks[: self.num_layers - top])
 
     def drop_blocks(self, keep: int) -> list[str]:
         """Remove every block above the first ``keep``.

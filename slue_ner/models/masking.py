@@ -82,19 +82,35 @@ class SpecAugment(nn.Module):
             hidden = hidden.masked_fill(channels[:, None, :], 0.0)
         return hidden
 
-    def draw(self, num_frames: Tensor, total: int) -> Tensor:
-        """Random frames to hide, ``(B, total)`` bool."""
+    def draw(
+        self, num_frames: Tensor, total: int, *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Random frames to hide, ``(B, total)`` bool.
+
+        Args:
+            num_frames: real frames, ``(B,)``.
+            total: width of the result.
+            generator: where chance comes from, on the device of ``num_frames``; ``None`` is torch's
+                own.
+        """
         return random_spans(
             num_frames,
             total,
             prob=self.time_prob,
             length=self.time_length,
             min_spans=self.min_time_spans,
+            generator=generator,
         )
 
 
 def random_spans(
-    num_valid: Tensor, total: int, *, prob: float, length: int, min_spans: int
+    num_valid: Tensor,
+    total: int,
+    *,
+    prob: float,
+    length: int,
+    min_spans: int,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     """Random spans of ``length`` positions inside ``[0, num_valid)``, possibly overlapping.
 
@@ -104,16 +120,18 @@ def random_spans(
         prob: expected share of covered positions if spans never overlapped, in [0, 1].
         length: positions per span.
         min_spans: fewest spans of an utterance that is long enough for them.
+        generator: as in ``SpecAugment.draw``.
 
     Returns:
         True where hidden, ``(B, total)`` bool.
     """
     device = num_valid.device
-    rounding = torch.rand(len(num_valid), device=device)
+    rounding = torch.rand(len(num_valid), device=device, generator=generator)
     num_spans = (prob * num_valid / length + rounding).floor().long().clamp(min=min_spans)
     num_spans = torch.minimum(num_spans, num_valid // length)
     can_start = valid_positions(num_valid - length + 1, total)
-    order = torch.rand(len(num_valid), total, device=device).masked_fill(~can_start, 2.0)
+    order = torch.rand(len(num_valid), total, device=device, generator=generator)
+    order = order.masked_fill(~can_start, 2.0)
     rank = order.argsort(dim=-1).argsort(dim=-1)
     starts = (rank < num_spans[:, None]) & can_start
     started = starts.long().cumsum(-1)

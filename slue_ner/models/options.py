@@ -11,7 +11,10 @@ from transformers import CONFIG_MAPPING
 from slue_ner.core.suggest import nearest
 from slue_ner.models.families import Family
 
-_DROPOUTS = ("hidden_dropout", "attention_dropout", "activation_dropout", "conformer_conv_dropout")
+_DROPOUTS = (
+    *("hidden_dropout", "attention_dropout", "activation_dropout"),
+    *("feat_proj_dropout", "conformer_conv_dropout"),
+)
 _MASKING = ("mask_time_prob", "mask_time_length", "mask_feature_prob", "mask_feature_length")
 
 
@@ -31,8 +34,8 @@ class EncoderOptions:
         mask_time_prob, mask_time_length: SpecAugment over frames; ``None`` is the checkpoint's.
         mask_feature_prob, mask_feature_length: the same over feature channels.
         normalize_waveform: ``None`` follows preprocessor_config.json, else the model's style.
-        dropout: of hidden states, attention, activations and conformer convolutions;
-            ``None`` is the checkpoint's.
+        dropout: of projected features, hidden states, attention, activations and conformer
+            convolutions; ``None`` is the checkpoint's.
     """
 
     family: str | None = None

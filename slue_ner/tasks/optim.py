@@ -65,14 +65,19 @@ class OptimOptions:
                 "must lie in (0, 1]"
             )
 
+    @property
+    def head_rate(self) -> float:
+        """Peak learning rate of everything but the encoder."""
+        return self.lr if self.head_lr is None else self.head_lr
+
 
 def build_optimizer(
     options: OptimOptions, *, encoder: Iterable[nn.Parameter], head: Iterable[nn.Parameter]
 ) -> AdamW:
     """AdamW with two groups, ``encoder`` and ``head``; vectors are not decayed."""
     groups: list[dict[str, Any]] = []
-    head_lr = options.lr if options.head_lr is None else options.head_lr
-    for name, parameters, lr in (("encoder", encoder, options.lr), ("head", head, head_lr)):
+    rates = (("encoder", encoder, options.lr), ("head", head, options.head_rate))
+    for name, parameters, lr in rates:
         parameters = list(parameters)
         for decayed in (True, False):
             chosen = [p for p in parameters if (p.ndim > 1) == decayed]

@@ -128,9 +128,9 @@ class PretrainTask(Task):
             return
         sums = dict.fromkeys(_SUMS, 0.0)
         if self.options.guesses_clusters:
-            with torch.random.fork_rng(devices=[]):  # the same frames are hidden every time
-                torch.manual_seed(batch_idx)
-                masked = self._draw(batch)
+            # the same frames are hidden every time, and training's chance goes on as if nothing was
+            generator = torch.Generator(batch.num_samples.device).manual_seed(batch_idx)
+            masked = self._draw(batch, generator)
             guesses = self.model(batch.waveforms, batch.num_samples, masked)
             assert guesses.clusters is not None and self.clusters is not None
             losses = self._cluster_losses(guesses, batch)
@@ -175,11 +175,12 @@ class PretrainTask(Task):
         metrics["val_monitor"] = metrics["val_loss"]
         self.log_dict(metrics, sync_dist=True)
 
-    def _draw(self, batch: Batch) -> Tensor:
+    def _draw(self, batch: Batch, generator: torch.Generator | None = None) -> Tensor:
         """Frames to hide, ``(B, T)``."""
         grid = self.model.grid
         num_frames = 1 + (batch.num_samples - grid.window) // grid.hop
-        return self.encoder.spec_augment.draw(num_frames, grid.num_frames(batch.waveforms.shape[1]))
+        total = grid.num_frames(batch.waveforms.shape[1])
+        return self.encoder.spec_augment.draw(num_frames, total, generator=generator)
 
     def _cluster_losses(self, guesses: Guesses, batch: Batch) -> Tensor:
         """Cross-entropy of every frame, ``(B, T)``; 0 beyond an utterance's end."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from slue_ner.models.gradients import check_gradients
+from slue_ner.models.modes import check_modes
 from slue_ner.tasks.optim import OptimOptions, build_optimizer, build_scheduler
 from slue_ner.tasks.ranks import gather, random_state, set_random_state
 
@@ -42,6 +43,7 @@ class ResumableTask(pl.LightningModule):
         self.num_batches = 0
         self._promised = [n for n, p in model.named_parameters() if p.requires_grad]
         self._unchecked = True
+        self._modes_unchecked = True
         self._batch_is_empty = False
         self._random_states: list[dict[str, Tensor]] = []
 
@@ -71,6 +73,9 @@ class ResumableTask(pl.LightningModule):
         An update over several batches (accumulation, several devices) follows the mean of their
         means, which is not the mean per symbol over all of them when they differ in length.
         """
+        if self._modes_unchecked:
+            check_modes(self, when=f"at update {self.global_step}")
+            self._modes_unchecked = False
         self.num_batches += 1
         self._batch_is_empty = not len(batch)
         if self._batch_is_empty:
@@ -104,6 +109,14 @@ class ResumableTask(pl.LightningModule):
         """The inverse of ``on_save_checkpoint``."""
         self.num_batches = checkpoint["num_batches"]
         self._random_states = checkpoint["random_states"]
+
+    def on_fit_start(self) -> None:
+        """Loaded models are in eval mode, and Lightning would leave them there."""
+        self.train()
+
+    def on_validation_end(self) -> None:
+        """Look again at the modes that Lightning has restored."""
+        self._modes_unchecked = True
 
     def on_train_start(self) -> None:
         """Dropout goes on where the interrupted run stopped."""

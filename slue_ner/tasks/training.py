@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from slue_ner.core.types import Utterance
 from slue_ner.data.features import States
 from slue_ner.data.loading import evaluation_loader, training_loader
+from slue_ner.models.adaptation.report import AdaptationReport
 from slue_ner.tasks.base import Task
 from slue_ner.tasks.config import TrainConfig
 from slue_ner.tasks.ctc import CTCTask
@@ -20,6 +21,7 @@ from slue_ner.tasks.devices import pick_device
 from slue_ner.tasks.features import frozen_states
 from slue_ner.tasks.frames import FrameTask
 from slue_ner.tasks.new_task import new_task
+from slue_ner.tasks.optim import OptimOptions
 from slue_ner.tasks.progress import Throughput
 from slue_ner.tasks.reading import read_training, read_tuning
 from slue_ner.tasks.updates import Fit, begin, listed, peak_memory, run_updates
@@ -43,9 +45,12 @@ def fit(config: TrainConfig, run_dir: Path, *, console: Console) -> Fit:
     task, report, left_out = made.task, made.task.report, made.left_out
     for reason, ids in left_out.items():
         console.print(f"left out of training, {reason}: {listed(ids)}", highlight=False)
+    num_parameters = sum(parameter.numel() for parameter in task.model.parameters())
     console.print(
         f"adaptation {report.strategy}: {report.num_trainable:,} of {report.num_total:,} encoder "
-        f"values trainable ({report.trainable_share:.1%}); {len(made.train)} utterances, "
+        f"values trainable ({report.trainable_share:.1%}), all "
+        f"{num_parameters - report.num_total:,} on top of it; learning rates "
+        f"{_rates(config.optim, report)}; {len(made.train)} utterances, "
         f"{sum(u.duration for u in made.train) / 3600:.2f} h; {made.num_symbols} symbols",
         highlight=False,
     )
@@ -71,10 +76,15 @@ def fit(config: TrainConfig, run_dir: Path, *, console: Console) -> Fit:
         "num_train_utterances": len(made.train),
         "left_out": {reason: len(ids) for reason, ids in left_out.items()},
         "unreadable": task.unreadable,
-        "model_parameters": sum(parameter.numel() for parameter in task.model.parameters()),
+        "model_parameters": num_parameters,
         **throughput.summary(),
     }
     return Fit(figures, report)
+
+
+def _rates(optim: OptimOptions, report: AdaptationReport) -> str:
+    on_top = f"{optim.head_rate:g} on top"
+    return f"{optim.lr:g} in the encoder, {on_top}" if report.num_trainable else on_top
 
 
 def _loaders(

@@ -19,7 +19,8 @@ def test_a_row_tells_what_was_trained_what_it_scored_and_what_it_cost(tmp_path):
     row = row_of(write_run(tmp_path / "a", seed=3))
     assert (row.run, row.split, row.strategy, row.seeds) == ("a", "dev", "lora", (3,))
     assert (row.encoder, row.data) == ("microsoft/wavlm-base-plus", "slue_voxpopuli")
-    assert (row.num_trainable, row.trainable_share, row.updates) == (500_000, 0.25, 1250)
+    assert (row.num_trainable, row.updates) == (500_000 + 1_000, 1250)  # adapters and head
+    assert row.trainable_share == 501_000 / 2_001_000
     assert row.scores == {
         "f1": Figure(0.5, (0.4, 0.6)),
         "label_f1": Figure(0.75),

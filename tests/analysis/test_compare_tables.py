@@ -59,12 +59,20 @@ def test_a_bar_in_a_command_does_not_end_its_cell(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("num_trainable", "share", "shown"),
-    [(94_400_000, 1.0, "94.4 M (100 %)"), (13, 1e-7, "13 (<0.01 %)"), (0, 0.0, "0 (0 %)")],
+    ("in_encoder", "of_encoder", "of_model", "shown"),
+    [
+        (94_400_000, 94_400_000, 94_425_000, "94.4 M (100 %)"),
+        (0, 94_400_000, 94_425_000, "25,000 (0.0265 %)"),  # a frozen encoder, a head on top
+        (0, 94_400_000, 94_400_013, "13 (<0.01 %)"),
+        (294_912, 94_400_000, 94_425_000, "0.3 M (0.339 %)"),  # adapters and a head
+    ],
 )
-def test_few_trainable_values_are_not_rounded_away(tmp_path, num_trainable, share, shown):
-    adaptation = {"num_trainable": num_trainable, "trainable_share": share}
-    rows, _ = compare([write_run(tmp_path / "a", adaptation=adaptation)])
+def test_heads_and_mixing_count_among_what_is_trainable(
+    tmp_path, in_encoder, of_encoder, of_model, shown
+):
+    adaptation = {"num_trainable": in_encoder, "num_total": of_encoder}
+    training = {"model_parameters": of_model}
+    rows, _ = compare([write_run(tmp_path / "a", adaptation=adaptation, training=training)])
     assert COLUMNS["trainable"].text(rows[0]) == shown
 
 
@@ -83,7 +91,7 @@ def test_json_holds_the_same_fields_with_null_for_what_is_not_known(rows):
     content = json.loads(to_json(rows, choose(["seed", "trainable", "f1", "seen_f1", "memory"])))
     assert content["schema"] == 1
     assert content["rows"][1] == {
-        **{"seed": 1, "num_seeds": 1, "num_trainable": 500_000, "trainable_share": 0.25},
+        **{"seed": 1, "num_seeds": 1, "num_trainable": 501_000, "trainable_share": 501 / 2001},
         **{"f1": 0.5, "f1_low": 0.4, "f1_high": 0.6, "f1_sd": None},
         **{"seen_f1": None, "seen_f1_low": None, "seen_f1_high": None, "seen_f1_sd": None},
         "peak_memory_bytes": 2**30,

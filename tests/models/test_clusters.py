@@ -80,6 +80,11 @@ def test_mfccs_have_no_frame_for_other_hops():
         MFCC(FrameGrid(hop=250, window=400))
 
 
+def test_an_encoder_that_hears_less_than_a_window_at_once_has_no_mfcc():
+    with pytest.raises(ValueError, match=r"hears at least 400 samples, got 320; give a"):
+        MFCC(FrameGrid(hop=320, window=320))
+
+
 @pytest.mark.parametrize("shape", [(50, 39), (3, 20, 8)])
 def test_the_nearest_centroid_is_what_a_loop_over_all_distances_finds(shape):
     generator = torch.Generator().manual_seed(0)

@@ -57,7 +57,7 @@ def batch_of(task, utterances):
 def hide(task, *, every: int | None):
     """From now on every so many-th frame of every utterance is hidden, or none."""
 
-    def draw(num_frames, total):
+    def draw(num_frames, total, generator=None):
         places = torch.arange(total).expand(len(num_frames), -1)
         hidden = (
             torch.zeros_like(places, dtype=torch.bool) if every is None else places % every == 0

@@ -146,3 +146,20 @@ def test_phones_that_no_utterance_has_are_refused(pretrain, tmp_path, tiny_corpu
 def test_strategies_apply_to_pretraining_too(pretrain, tmp_path, strategy):
     watched = pretrain(tmp_path, QUICK, f"adaptation={strategy}")
     assert watched.fit.report.strategy == strategy
+
+
+def test_a_validation_does_not_touch_the_chance_of_training(pretrain, tmp_path, monkeypatch):
+    seeded = []
+    for module, name in ((torch, "manual_seed"), (torch.cuda, "manual_seed_all")):
+        original = getattr(module, name)
+
+        def noted(seed, original=original):
+            seeded.append(seed)
+            return original(seed)
+
+        monkeypatch.setattr(module, name, noted)
+    often = pretrain(tmp_path / "often", MASKED, "trainer.validate_every=1")
+    at_start = [0] * len(seeded)  # the run's own seed, set once
+    assert seeded == at_start
+    seldom = pretrain(tmp_path / "seldom", MASKED, "trainer.validate_every=6")
+    assert_same_weights(often.weights(), seldom.weights())

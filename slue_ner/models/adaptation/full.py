@@ -41,7 +41,9 @@ class Full(HeadFirst):
     ) -> AdaptationReport:
         kept: set[str] = set()
         if self.freeze_front_end and encoder.filter_bank is None:
-            kept.update(parameter_names(encoder, encoder.model.feature_extractor))
+            front_end = encoder.model.feature_extractor
+            kept.update(parameter_names(encoder, front_end))
+            encoder.kept = (front_end,)
         return settle(
             encoder,
             strategy=self.name,

@@ -34,6 +34,7 @@ class TopLayers(HeadFirst):
         if encoder.final_norm is not None:
             trainable += parameter_names(encoder, encoder.final_norm)
         layers = self.layers(encoder, mixing=mixing)
+        encoder.kept = encoder.parts_below(self.num_layers)
         return settle(
             encoder,
             strategy=self.name,
