@@ -26,7 +26,9 @@ def utterance(text: str, *spans: tuple[str, int, int]) -> Utterance:
 
 
 def test_entities_get_their_words_and_times_with_the_silences_inside() -> None:
-    found = with_word_times(utterance("in new york", ("GPE", 3, 11)), timed("_ in new _ york _"))
+    found, _ = with_word_times(
+        utterance("in new york", ("GPE", 3, 11)), timed("_ in new _ york _")
+    )
     check_utterance(found)
     assert found.words == tuple(timed("_ in new _ york _"))
     (entity,) = found.entities
@@ -35,7 +37,7 @@ def test_entities_get_their_words_and_times_with_the_silences_inside() -> None:
 
 
 def test_a_repeated_word_is_found_by_its_position() -> None:
-    found = with_word_times(utterance("may i in may", ("DATE", 9, 12)), timed("may i in may"))
+    found, _ = with_word_times(utterance("may i in may", ("DATE", 9, 12)), timed("may i in may"))
     assert found.entities[0].words == (3, 4)
 
 
