@@ -167,6 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     _audio(nel)
 
     jsonl = _kind(kinds, "jsonl", _jsonl, "your own data, one JSON object a line")
+    jsonl.epilog = "fields, splits and what may be missing: docs/own_data.md"
     jsonl.add_argument("source", help='lines of {"id", "audio", "text", "entities": [...]}')
     _common(jsonl)
     jsonl.add_argument(
@@ -215,7 +216,10 @@ def _kind(kinds: Any, name: str, prepare: Run, summary: str) -> argparse.Argumen
 def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, help="folder for the manifests")
     parser.add_argument(
-        "--tune-share", type=float, default=0.1, help="of fine-tune, held out by speaker"
+        "--tune-share",
+        type=float,
+        default=0.1,
+        help="of fine-tune, held out by speaker; 0 for none (default: 0.1)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of everything drawn at random")
 

@@ -11,7 +11,13 @@ from slue_ner.core.listing import listed
 from slue_ner.core.records import read_manifest
 from slue_ner.core.types import Utterance, Word
 from slue_ner.data.alignment_marks import is_mark
-from slue_ner.data.dataset import SPLITS, PreparedDataset, check_unique_ids, write_dataset
+from slue_ner.data.dataset import (
+    SPLITS,
+    UNLABELLED,
+    PreparedDataset,
+    check_unique_ids,
+    write_dataset,
+)
 from slue_ner.data.survey import shown
 from slue_ner.data.time_sources import WordTimes, read_word_times
 from slue_ner.data.word_fit import with_word_times
@@ -70,7 +76,8 @@ def prepare_word_times(manifest: Path, out: Path, *, source: Path) -> PreparedDa
 def _manifests(manifest: Path) -> list[Path]:
     if not manifest.is_dir():
         return [manifest]
-    paths = [path for name in SPLITS if (path := manifest / f"{name}.jsonl").is_file()]
+    names = (*SPLITS, UNLABELLED)
+    paths = [path for name in names if (path := manifest / f"{name}.jsonl").is_file()]
     if not paths:
         raise ValueError(f"{manifest}: no {', '.join(f'{name}.jsonl' for name in SPLITS)} in it")
     return paths
@@ -148,7 +155,8 @@ def _left_out(misfits: Mapping[str, str], times: WordTimes) -> list[str]:
             f"Latin-1: {shown(times.latin)}"
         )
     if times.others:
-        notes.append(f"{len(times.others)} ids with times are in no manifest: {shown(times.others)}")
+        others = shown(times.others)
+        notes.append(f"{len(times.others)} ids with times are in no manifest: {others}")
     return notes
 
 

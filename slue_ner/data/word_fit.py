@@ -13,9 +13,7 @@ from slue_ner.data.word_order import TimeChanges, settled
 from slue_ner.text.normalize import ner_form
 
 
-def with_word_times(
-    utterance: Utterance, words: Sequence[Word]
-) -> tuple[Utterance, TimeChanges]:
+def with_word_times(utterance: Utterance, words: Sequence[Word]) -> tuple[Utterance, TimeChanges]:
     """Give an utterance word times, and its entities the words and times that follow.
 
     An entity that begins inside of an aligner's word (``EU`` in ``non-EU``) has that word from

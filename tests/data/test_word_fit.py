@@ -26,9 +26,7 @@ def utterance(text: str, *spans: tuple[str, int, int]) -> Utterance:
 
 
 def test_entities_get_their_words_and_times_with_the_silences_inside() -> None:
-    found, _ = with_word_times(
-        utterance("in new york", ("GPE", 3, 11)), timed("_ in new _ york _")
-    )
+    found, _ = with_word_times(utterance("in new york", ("GPE", 3, 11)), timed("_ in new _ york _"))
     check_utterance(found)
     assert found.words == tuple(timed("_ in new _ york _"))
     (entity,) = found.entities
