@@ -97,9 +97,11 @@ def words_tier(path: Path) -> list[Word]:
     """The tier ``words`` of a TextGrid, or the only one whose name ends so.
 
     Raises:
-        ValueError: naming the tiers there are.
+        ValueError: naming the tiers there are; for a file whose encoding is a guess.
     """
     tiers = _words_tiers(path)
+    if is_latin(path.read_bytes()):
+        raise ValueError(f"{path}: neither UTF-8 nor UTF-16 text; save it as UTF-8")
     if len(tiers) != 1:
         raise ValueError(f"{path}: expected one tier named {_TIER!r}; {_shown_tiers(tiers)}")
     return _words(tiers[0])

@@ -136,6 +136,8 @@ def _ways_on(
     for parts in ([word], ner_form(word, ())[0].split()):
         if parts and _same(parts, expected[j : j + len(parts)]):
             yield (i + 1, j + len(parts)), 0
+            if not is_mark(word):
+                return
     if may_be_a_word(word):
         last = j + 1
         yield (i + 1, last), int(not is_unknown_word(word))
