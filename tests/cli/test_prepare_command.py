@@ -38,7 +38,7 @@ def test_a_missing_source_is_one_sentence(slue_ner, tmp_path):
 def test_a_word_in_brackets_is_printed_as_it_is(slue_ner, tiny_corpus, tmp_path):
     first, second, *_ = read_manifest(tiny_corpus / "dev.jsonl")
     right = [[word, 0.1 * i, 0.1 * i + 0.1] for i, word in enumerate(first.text.split())]
-    lines = [{"id": first.id, "words": right}, {"id": second.id, "words": [["[blue]x", 0, 1]]}]
+    lines = [{"id": first.id, "words": right}, {"id": second.id, "words": [["[blue]x", 0, 0.5]]}]
     times = tmp_path / "times.jsonl"
     times.write_text("\n".join(map(json.dumps, lines)))
     manifest = str(tiny_corpus / "dev.jsonl")
@@ -50,7 +50,7 @@ def test_a_word_in_brackets_is_printed_as_it_is(slue_ner, tiny_corpus, tmp_path)
 def test_times_that_fit_nothing_fail_and_write_nothing(slue_ner, tiny_corpus, tmp_path):
     first = read_manifest(tiny_corpus / "dev.jsonl")[0]
     times = tmp_path / "times.jsonl"
-    times.write_text(json.dumps({"id": first.id, "words": [["on", 0, 1]]}))
+    times.write_text(json.dumps({"id": first.id, "words": [["on", 0, 0.5]]}))
     manifest = str(tiny_corpus / "dev.jsonl")
     ended = slue_ner("prepare", "word-times", manifest, str(tmp_path / "out"), "--from", str(times))
     assert ended.status == 1
