@@ -1,6 +1,7 @@
 # make quickstart   set up, make a spoken corpus, train, predict, score, show
 # make tour         compare ways to adapt the shipped encoder, and end to end with a cascade
 # make test         set up and run all checks and tests
+# make clean        remove caches and build products; data and runs stay
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -48,4 +49,5 @@ benchmarks: $(READY)
 	$(BIN)/python benchmarks/ngram.py
 
 clean:
-	rm -rf data runs
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+	find slue_ner tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

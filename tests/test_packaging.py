@@ -28,6 +28,20 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_make_clean_deletes_no_corpus_and_no_trained_model(tmp_path):
+    kept = ["data/mine/dev.jsonl", "runs/mine/checkpoints/last.ckpt", ".venv/.ready"]
+    gone = ["build/x", "dist/x.whl", ".pytest_cache/x", "slue_ner/core/__pycache__/x.pyc"]
+    for name in (*kept, *gone, "data/__pycache__/x", "tests/x", "benchmarks/x"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    clean = ["make", "-f", str(ROOT / "Makefile"), "clean"]
+    printed = subprocess.run([*clean, "-n"], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert not {"data", "runs", ".venv", "."} & set(printed.stdout.split())
+    subprocess.run(clean, cwd=tmp_path, check=True, capture_output=True)
+    assert all((tmp_path / name).exists() for name in (*kept, "data/__pycache__/x"))
+    assert not any((tmp_path / name).exists() for name in gone)
+
+
 @pytest.mark.slow
 def test_the_wheel_holds_configs_and_data_files_and_nothing_else(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())

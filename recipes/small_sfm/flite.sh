@@ -11,7 +11,7 @@ stretches=(0.80 0.88 0.96 1.04 1.12 1.20)
 say() {
   local number=$1 text=$2 voice=$3 stretch=$4
   flite -voice "$voice" --setf "duration_stretch=$stretch" -t "$text" -o "$OUT/audio/$number.wav"
-  printf '{"id": "flite_%s", "audio": "audio/%s.wav", "text": "%s", "entities": [], "speaker": "%s_%s"}\n' \
+  printf '{"id": "flite_%s", "audio": "audio/%s.wav", "text": "%s", "entities": [], "split": "fine-tune", "speaker": "%s_%s"}\n' \
     "$number" "$number" "$text" "$voice" "$stretch" > "$OUT/audio/$number.json"
 }
 export -f say

@@ -37,7 +37,7 @@ def run(arguments: list[str]) -> int:
     with progress_on(console, "preparing") as progress:
         prepared = options.prepare(options, progress)
     for warning in prepared.warnings:
-        console.print(f"note: {warning}", highlight=False)
+        console.print(f"note: {warning}", highlight=False, markup=False)
     for name, counts in prepared.splits.items():
         speakers = "" if counts.num_speakers is None else f", {counts.num_speakers} speakers"
         console.print(
@@ -45,7 +45,7 @@ def run(arguments: list[str]) -> int:
             f"{sum(counts.num_entities.values())} entities",
             highlight=False,
         )
-    console.print(f"manifests in {prepared.folder}", highlight=False)
+    console.print(f"manifests in {prepared.folder}", highlight=False, markup=False)
     return 0
 
 
@@ -167,6 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     _audio(nel)
 
     jsonl = _kind(kinds, "jsonl", _jsonl, "your own data, one JSON object a line")
+    jsonl.epilog = "fields, splits and what may be missing: docs/own_data.md"
     jsonl.add_argument("source", help='lines of {"id", "audio", "text", "entities": [...]}')
     _common(jsonl)
     jsonl.add_argument(
@@ -215,7 +216,10 @@ def _kind(kinds: Any, name: str, prepare: Run, summary: str) -> argparse.Argumen
 def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, help="folder for the manifests")
     parser.add_argument(
-        "--tune-share", type=float, default=0.1, help="of fine-tune, held out by speaker"
+        "--tune-share",
+        type=float,
+        default=0.1,
+        help="of fine-tune, held out by speaker; 0 for none (default: 0.1)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of everything drawn at random")
 

@@ -34,8 +34,14 @@ _PREDICTION_KEYS = (
 )
 
 
-def read_manifest(path: Path) -> list[Utterance]:
+def read_manifest(
+    path: Path, *, mended: Callable[[Utterance], Utterance] | None = None
+) -> list[Utterance]:
     """Read and check a manifest; audio paths come back resolved against its folder.
+
+    Args:
+        path: of the manifest.
+        mended: what is done to an utterance before it is checked.
 
     Raises:
         ValueError: for a malformed line or an id that occurs twice, as ``file:line: what``.
@@ -45,6 +51,8 @@ def read_manifest(path: Path) -> list[Utterance]:
 
     def parse(record: Json) -> Utterance:
         utterance = utterance_from_json(record)
+        if mended is not None:
+            utterance = mended(utterance)
         check_utterance(utterance)
         if utterance.audio is None:
             return utterance

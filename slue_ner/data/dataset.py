@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from slue_ner.core.files import read_json, sha256, write_json
+from slue_ner.core.listing import listed
 from slue_ner.core.records import SCHEMA, write_manifest
 from slue_ner.core.time import Seconds
 from slue_ner.core.types import Utterance
@@ -18,6 +19,9 @@ from slue_ner.core.validation import check_utterance
 
 SPLITS = ("fine-tune", "tune", "dev", "test")
 """Trained on, tuned on, reported, reported once."""
+
+UNLABELLED = "unlabelled"
+"""A manifest of utterances whose entities are not known; no split."""
 
 DATASET_FILE = "dataset.json"
 
@@ -121,17 +125,25 @@ def check_unique_ids(splits: Mapping[str, Sequence[Utterance]]) -> None:
 
 def _check_splits(splits: Mapping[str, Sequence[Utterance]]) -> None:
     check_unique_ids(splits)
+    problems: list[str] = []
     for name, utterances in splits.items():
         _check_name(name)
         if not utterances:
             raise ValueError(f"split {name} has no utterances; leave it out")
         for utterance in utterances:
-            check_utterance(utterance)
+            try:
+                check_utterance(utterance)
+            except ValueError as error:
+                problems.append(str(error))
             if utterance.split != name:
                 raise ValueError(
                     f"utterance {utterance.id}: says split {utterance.split!r} "
                     f"but is listed under {name!r}"
                 )
+    if len(problems) == 1:
+        raise ValueError(problems[0])
+    if problems:
+        raise ValueError(f"{len(problems)} utterances cannot be used:{listed(problems)}")
 
 
 def _check_name(split: str) -> None:
@@ -140,7 +152,7 @@ def _check_name(split: str) -> None:
 
 
 def _check_leftovers(out: Path, splits: Mapping[str, Sequence[Utterance]]) -> None:
-    for name in SPLITS:
+    for name in (*SPLITS, UNLABELLED):
         path = out / f"{name}.jsonl"
         if name not in splits and path.exists():
             raise ValueError(

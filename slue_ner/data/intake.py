@@ -9,8 +9,15 @@ from typing import Any
 
 from slue_ner.core.types import Utterance
 from slue_ner.data.audio import SAMPLE_RATE
-from slue_ner.data.dataset import SPLITS, PreparedDataset, check_unique_ids, write_dataset
-from slue_ner.data.splits import with_tune
+from slue_ner.data.dataset import (
+    SPLITS,
+    UNLABELLED,
+    PreparedDataset,
+    check_unique_ids,
+    write_dataset,
+)
+from slue_ner.data.own_words import with_own_words
+from slue_ner.data.splits import with_dev, with_tune
 from slue_ner.data.survey import Progress, Survey, shown, survey_audio
 
 
@@ -20,6 +27,8 @@ def finish_dataset(
     *,
     source: Mapping[str, Any],
     warnings: Sequence[str] = (),
+    own_words: bool = False,
+    hold_out_dev: bool = False,
     tune_share: float = 0.1,
     seed: int = 0,
     listen: bool = True,
@@ -32,6 +41,8 @@ def finish_dataset(
         splits: utterances by split with absolute audio paths; their lengths are filled in here.
         source: kind, revision and options, kept in ``dataset.json`` with what the survey found.
         warnings: sentences about what was left out so far.
+        own_words: word times are not the manifest's yet, see ``with_own_words``.
+        hold_out_dev: hold the share out as dev first.
         tune_share: of fine-tune to hold out as tune; 0 for none.
         seed: decides which speakers are held out.
         listen: decode every file, not only its header (see ``survey_audio``).
@@ -43,8 +54,12 @@ def finish_dataset(
     if not any(splits.values()):
         raise ValueError(f"{source['kind']}: no utterances found, so there is nothing to prepare")
     check_unique_ids(splits)
-    ordered = {name: list(splits[name]) for name in SPLITS if splits.get(name)}
-    unmeasured, notes = with_tune(ordered, share=tune_share, seed=seed)
+    names = (*SPLITS, UNLABELLED)
+    unmeasured = {name: list(splits[name]) for name in names if splits.get(name)}
+    notes: list[str] = []
+    for hold_out in (with_dev, with_tune) if hold_out_dev else (with_tune,):
+        unmeasured, more = hold_out(unmeasured, share=tune_share, seed=seed)
+        notes += more
     every = [utterance for utterances in unmeasured.values() for utterance in utterances]
     paths = {utterance.id: utterance.audio for utterance in every if utterance.audio is not None}
     survey = survey_audio(paths, listen=listen, progress=progress)
@@ -52,6 +67,9 @@ def finish_dataset(
         name: [_measured(utterance, survey) for utterance in utterances]
         for name, utterances in unmeasured.items()
     }
+    if own_words:
+        measured, more = with_own_words(measured)
+        notes += more
     sentences = (*warnings, *_text_warnings(measured), *survey.warnings(), *notes)
     record = {
         **source,
@@ -80,7 +98,7 @@ def _text_warnings(splits: Mapping[str, Sequence[Utterance]]) -> list[str]:
     warnings = [
         f"split {name} has no entity at all; there is nothing to find or to score in it"
         for name, utterances in splits.items()
-        if not any(utterance.entities for utterance in utterances)
+        if name != UNLABELLED and not any(utterance.entities for utterance in utterances)
     ]
     empty = [u.id for utterances in splits.values() for u in utterances if not u.text]
     return (

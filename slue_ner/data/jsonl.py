@@ -6,17 +6,22 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from slue_ner.core.files import sha256
+from slue_ner.core.listing import listed
 from slue_ner.core.records import read_manifest
 from slue_ner.core.suggest import nearest
 from slue_ner.core.types import Utterance
-from slue_ner.data.dataset import SPLITS, PreparedDataset
+from slue_ner.core.validation import check_utterance
+from slue_ner.data.dataset import SPLITS, UNLABELLED, PreparedDataset
 from slue_ner.data.intake import finish_dataset
 from slue_ner.data.own_record import TextRules, own_utterance
+from slue_ner.data.own_words import with_entity_times
 from slue_ner.data.survey import Progress, shown
+from slue_ner.data.word_order import TimeChanges
 
 
 def prepare_jsonl(
@@ -30,35 +35,40 @@ def prepare_jsonl(
     listen: bool = True,
     progress: Progress | None = None,
 ) -> PreparedDataset:
-    """Prepare a JSON-lines file, ``own_utterance`` says of what.
+    """Prepare a JSON-lines file; docs/own_data.md says what may stand in it.
 
     A file whose first line carries ``"schema"`` is read as a finished manifest: its texts,
-    times and positions are kept, only the audio is looked at again.
+    times and positions are kept, only the audio is looked at again. Where its words overlap,
+    or have not reached its entities, they are treated as in any other file.
 
     Args:
         source: the file; its audio paths are relative to its folder.
         out: folder for the manifests.
         text_is_normalized: the texts are in SLUE's NER form already.
         lower_case: make capitals small first.
-        tune_share: of fine-tune to hold out as tune, unless the file has a tune split.
+        tune_share: of fine-tune to hold out as tune, unless the file has a tune split; where
+            no line says its split, the same share is held out as dev first.
         seed: decides which speakers are held out.
         listen: decode every file, not only its header.
         progress: called with files done and in all.
 
     Raises:
-        ValueError: as ``file:line: what``.
+        ValueError: as ``file:line: what``, all such lines at once.
     """
     source, out = Path(source), Path(out)
     rules = TextRules(normalized=text_is_normalized, lower_case=lower_case)
     lines = _read_lines(source)
-    if lines and "schema" in lines[0][1]:
+    is_manifest = bool(lines) and isinstance(lines[0][1], dict) and "schema" in lines[0][1]
+    if is_manifest:
         if lower_case:
             raise ValueError(
                 f"{source} is a manifest: its texts are kept as they are; leave lower_case out"
             )
-        utterances, kept_as_is = read_manifest(source), True
+        utterances, notes = _from_manifest(source)
+        hold_out_dev = False
     else:
-        utterances, kept_as_is = _own_utterances(source, lines, rules), text_is_normalized
+        utterances, notes = _own_utterances(source, lines, rules, share=tune_share)
+        hold_out_dev = not _any_has("split", lines)
     splits: dict[str, list[Utterance]] = {}
     for utterance in utterances:
         splits.setdefault(utterance.split, []).append(utterance)
@@ -72,7 +82,12 @@ def prepare_jsonl(
             "files": {source.name: sha256(source)},
             "options": {"text_is_normalized": text_is_normalized, "lower_case": lower_case},
         },
-        warnings=_unusual_texts(utterances, kept_as_is=kept_as_is),
+        warnings=[
+            *_unusual_texts(utterances, kept_as_is=is_manifest or text_is_normalized),
+            *notes,
+        ],
+        own_words=not is_manifest,
+        hold_out_dev=hold_out_dev,
         tune_share=tune_share,
         seed=seed,
         listen=listen,
@@ -80,59 +95,131 @@ def prepare_jsonl(
     )
 
 
-def _read_lines(source: Path) -> list[tuple[int, dict[str, Any]]]:
+_Line = tuple[int, "dict[str, Any] | ValueError"]
+"""Its number, and what it holds or why that cannot be read."""
+
+
+def _read_lines(source: Path) -> list[_Line]:
     if not source.is_file():
         raise ValueError(f"{source}: no such file; give a file with one JSON object a line")
-    lines = []
+    lines: list[_Line] = []
     try:
         with source.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
-                    lines.append((number, _parsed(source, number, line)))
+                    lines.append((number, _parsed(line)))
     except UnicodeDecodeError as error:
         raise ValueError(f"{source}: not UTF-8 text ({error.reason})") from error
     return lines
 
 
-def _parsed(source: Path, number: int, line: str) -> dict[str, Any]:
+def _parsed(line: str) -> dict[str, Any] | ValueError:
     try:
         record = json.loads(line)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{source}:{number}: not JSON: {error}") from error
+        return ValueError(f"not JSON: {error}")
     if not isinstance(record, dict):
-        raise ValueError(
-            f"{source}:{number}: expected one JSON object a line, got {type(record).__name__}"
-        )
+        return ValueError(f"expected one JSON object a line, got {type(record).__name__}")
     return record
 
 
+def _any_has(key: str, lines: Sequence[_Line]) -> bool:
+    return any(isinstance(line, dict) and line.get(key) is not None for _, line in lines)
+
+
 def _own_utterances(
-    source: Path, lines: Sequence[tuple[int, dict[str, Any]]], rules: TextRules
-) -> list[Utterance]:
+    source: Path, lines: Sequence[_Line], rules: TextRules, *, share: float
+) -> tuple[list[Utterance], list[str]]:
+    """The utterances of all lines, those without known entities apart, and what to say of it."""
     line_of: dict[str, int] = {}
-    utterances = []
-    for number, record in lines:
+    utterances: list[Utterance] = []
+    unlabelled: list[str] = []
+    problems: list[str] = []
+    for number, line in lines:
+        named = ""
         try:
-            utterance = own_utterance(record, folder=source.parent, rules=rules)
+            if isinstance(line, ValueError):
+                raise line
+            named = f"id {line.get('id')!r}: "
+            utterance = own_utterance(line, folder=source.parent, rules=rules)
             if utterance.id in line_of:
                 raise ValueError(
                     f"the id was already used on line {line_of[utterance.id]}; ids must be unique"
                 )
         except ValueError as error:
-            raise ValueError(f"{source}:{number}: id {record.get('id')!r}: {error}") from error
+            problems.append(f"{source}:{number}: {named}{error}")
+            continue
         line_of[utterance.id] = number
+        if line.get("entities") is None:
+            unlabelled.append(utterance.id)
         utterances.append(utterance)
-    return utterances
+    if len(problems) == 1:
+        raise ValueError(problems[0])
+    if problems:
+        raise ValueError(f"{len(problems)} of {len(lines)} lines cannot be used:{listed(problems)}")
+    notes = _held_out(utterances, lines, share)
+    if len(unlabelled) == len(utterances):
+        notes += [_NO_ENTITIES] if utterances else []
+    elif unlabelled:
+        notes.append(
+            f"{len(unlabelled)} of {len(utterances)} lines do not say which entities they have "
+            f'and go to {UNLABELLED}.jsonl (write "entities": [] where there is none): '
+            f"{shown(unlabelled)}"
+        )
+        unknown = set(unlabelled)
+        utterances = [replace(u, split=UNLABELLED) if u.id in unknown else u for u in utterances]
+    return utterances, notes
+
+
+_NO_ENTITIES = (
+    "no line says which entities it has: this data can train and score recognition "
+    "(task=ctc_plain), not entities"
+)
+
+
+def _held_out(utterances: Sequence[Utterance], lines: Sequence[_Line], share: float) -> list[str]:
+    if share == 0 or _any_has("split", lines) or not utterances:
+        return []
+    percent = f"{100 * share:g} %"
+    notes = [
+        f"no line says its split: {percent} are held out as dev, {percent} of the rest as tune"
+    ]
+    if not _any_has("speaker", lines):
+        notes.append("no line names a speaker: one voice may be in several splits")
+    return notes
+
+
+def _from_manifest(source: Path) -> tuple[list[Utterance], list[str]]:
+    """A finished manifest, with words that have not reached its entities put to these."""
+    every = [TimeChanges()]
+
+    def mended(utterance: Utterance) -> Utterance:
+        if utterance.words is None:
+            return utterance
+        try:
+            check_utterance(utterance)
+            if all(entity.words is not None for entity in utterance.entities):
+                return utterance
+        except ValueError:
+            pass  # the check comes again after this
+        try:
+            timed, changes = with_entity_times(utterance)
+        except ValueError:
+            return utterance
+        every[0] += changes
+        return timed
+
+    return read_manifest(source, mended=mended), every[0].notes()
 
 
 def _check_splits(source: Path, out: Path, splits: dict[str, list[Utterance]]) -> None:
     for name in splits:
-        if name not in SPLITS:
+        if name not in (*SPLITS, UNLABELLED):
             raise ValueError(
                 f"{source}: utterance {splits[name][0].id} is in split {name!r}; "
                 f"{nearest(name, SPLITS)}"
             )
-    for name in SPLITS:
+    for name in (*SPLITS, UNLABELLED):
         if (out / f"{name}.jsonl").resolve() == source.resolve():
             raise ValueError(
                 f"{out}: the manifests would overwrite {source}; choose another folder"

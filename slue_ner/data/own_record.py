@@ -10,6 +10,7 @@ from typing import Any
 from slue_ner.core.labels import check_label
 from slue_ner.core.suggest import nearest
 from slue_ner.core.types import EntitySpan, Utterance, Word
+from slue_ner.data.dataset import SPLITS
 from slue_ner.text.normalize import LabeledSpan, asr_form, ner_form
 
 _KEYS = ("id", "audio", "text", "entities", "speaker", "split", "words")
@@ -43,22 +44,26 @@ def own_utterance(record: dict[str, Any], *, folder: Path, rules: TextRules) -> 
     Args:
         record: an entity is a ``label`` with ``start_char`` and ``end_char``, or with a
             ``phrase``, which is searched as whole words from the end of the entity before;
-            ``start`` and ``end`` in seconds are optional. So are ``speaker``, ``split``
-            (default ``fine-tune``) and ``words`` (``{"text", "start", "end"}`` each).
+            ``start`` and ``end`` in seconds are optional. So are ``entities``, ``speaker``,
+            ``split`` and ``words`` (``{"text", "start", "end"}`` each); docs/own_data.md.
         folder: of the file, which audio paths are relative to.
         rules: what is done to the text.
 
     Raises:
         ValueError: naming the field, what it holds and what it should hold.
     """
-    _check_keys(record, _KEYS, required=("id", "audio", "text", "entities"), what="field")
+    _check_keys(record, _KEYS, required=("id", "audio", "text"), what="field")
+    split = _string(record, "split") if record.get("split") is not None else "fine-tune"
+    if split not in SPLITS:
+        raise ValueError(f"split {split!r}; {nearest(split, SPLITS)}")
     id_, original = _string(record, "id"), _string(record, "text")
     speaker = _string(record, "speaker") if record.get("speaker") is not None else None
     # positions must survive: one blank for every kind of white space, one letter for a letter
     text = re.sub(r"\s", " ", original)
     if rules.lower_case:
         text = "".join(low if len(low := char.lower()) == 1 else char for char in text)
-    spans, times = _located(record["entities"], text)
+    entities_of = record.get("entities")
+    spans, times = _located([] if entities_of is None else entities_of, text)
     if rules.normalized:
         normalized, asr_text = text, None
         entities = tuple(
@@ -70,7 +75,7 @@ def own_utterance(record: dict[str, Any], *, folder: Path, rules: TextRules) -> 
         asr_text = asr_form(text)
     return Utterance(
         id=id_,
-        split=_string(record, "split") if record.get("split") is not None else "fine-tune",
+        split=split,
         audio=(folder / _string(record, "audio")).absolute(),
         num_samples=None,
         sample_rate=16_000,

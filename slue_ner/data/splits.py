@@ -80,20 +80,36 @@ def with_tune(
     Returns:
         The splits, fine-tune and tune first, and notes for the user.
     """
+    return _with_held_out("tune", splits, share=share, seed=seed)
+
+
+def with_dev(
+    splits: dict[str, list[Utterance]], *, share: float, seed: int
+) -> tuple[dict[str, list[Utterance]], list[str]]:
+    """Hold ``dev`` out as ``with_tune`` does tune, where two utterances stay for these."""
+    if share and len(splits.get("fine-tune", [])) == 2:
+        return splits, ["there is no dev split: fine-tune has two utterances"]
+    return _with_held_out("dev", splits, share=share, seed=seed)
+
+
+def _with_held_out(
+    name: str, splits: dict[str, list[Utterance]], *, share: float, seed: int
+) -> tuple[dict[str, list[Utterance]], list[str]]:
     fine_tune = splits.get("fine-tune", [])
-    if share == 0 or "tune" in splits or not fine_tune:
+    if share == 0 or name in splits or not fine_tune:
         return splits, []
     if len(fine_tune) < 2:
-        return splits, ["there is no tune split: fine-tune has a single utterance"]
+        return splits, [f"there is no {name} split: fine-tune has a single utterance"]
     notes = []
     one_group = len({group_key(utterance) for utterance in fine_tune}) == 1
     if one_group:
         notes.append(
-            f"tune shares its speaker with fine-tune: all of fine-tune is {group_key(fine_tune[0])}"
+            f"{name} shares its speaker with fine-tune: all of fine-tune is "
+            f"{group_key(fine_tune[0])}"
         )
     stay, held_out = hold_out_tune(fine_tune, share=share, seed=seed, by_utterance=one_group)
-    rest = {name: utterances for name, utterances in splits.items() if name != "fine-tune"}
-    return {"fine-tune": stay, "tune": held_out, **rest}, notes
+    rest = {split: of_it for split, of_it in splits.items() if split != "fine-tune"}
+    return {"fine-tune": stay, name: [replace(u, split=name) for u in held_out], **rest}, notes
 
 
 def _closest_sum(sizes: Sequence[int], target: int) -> list[int]:

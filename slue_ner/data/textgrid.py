@@ -7,13 +7,13 @@ else (``xmin =``, ``intervals [1]:``) is for people, so the long and the short f
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from slue_ner.core.types import Word
+from slue_ner.data.encodings import decoded
 
 _TOKEN = re.compile(r'"((?:[^"]|"")*)"|(")|(![^\r\n]*)|([^\s"]+)')
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
@@ -22,22 +22,37 @@ _FLAGS = ("<exists>", "<absent>")
 Value = TypeVar("Value", str, float)
 
 
+class Tier(NamedTuple):
+    """An interval tier.
+
+    Attributes:
+        words: its intervals in the order of the file, up to the first that is none.
+        problem: ``file:line: what`` is wrong with that one.
+    """
+
+    name: str
+    words: list[Word]
+    problem: str | None = None
+
+
 class _Token(NamedTuple):
     value: str | float
     position: int
 
 
-def read_textgrid(path: Path) -> dict[str, list[Word]]:
-    """Read the interval tiers of a TextGrid, long or short, in UTF-8 or UTF-16.
+def read_textgrid(path: Path) -> list[Tier]:
+    """Read the interval tiers of a TextGrid, long or short.
+
+    It may be in UTF-8, in UTF-16, or, as Praat reads what is neither, in Windows' Latin-1.
 
     Returns:
-        Intervals by name of their tier, in the order of the file, with times in seconds as
-        written. Texts lose white space at their ends; ``""`` is a silence. Tiers of points are
-        left out.
+        Tiers in the order of the file, with times in seconds as written; several may have one
+        name. Texts lose white space at their ends; ``""`` is a silence. Tiers of points are left
+        out.
 
     Raises:
-        ValueError: as ``file:line: what`` for a file of another format, one that ends too soon,
-            an interval that ends before it starts, or two tiers of one name.
+        ValueError: as ``file:line: what`` for a file of another format, or one that ends too
+            soon.
     """
     path = Path(path)
     text = _decoded(path)
@@ -50,15 +65,13 @@ def read_textgrid(path: Path) -> dict[str, list[Word]]:
     reader.next(float, "the start of the grid")
     reader.next(float, "the end of the grid")
     if reader.next(str, "the flag <exists>") == "<absent>":
-        return {}
-    tiers: dict[str, list[Word]] = {}
+        return []
+    tiers: list[Tier] = []
     for _ in range(reader.count("the number of tiers")):
         kind = reader.next(str, "the class of a tier")
         if kind not in ("IntervalTier", "TextTier"):
             raise reader.error(f"a tier of class {kind!r}; known: IntervalTier, TextTier")
         name = reader.next(str, "the name of a tier")
-        if kind == "IntervalTier" and name in tiers:
-            raise reader.error(f"two tiers are named {name!r}; rename one")
         reader.next(float, f"the start of tier {name!r}")
         reader.next(float, f"the end of tier {name!r}")
         count = reader.count(f"the size of tier {name!r}")
@@ -67,18 +80,23 @@ def read_textgrid(path: Path) -> dict[str, list[Word]]:
                 reader.next(float, f"a time in tier {name!r}")
                 reader.next(str, f"a mark in tier {name!r}")
         else:
-            tiers[name] = [_interval(reader, name) for _ in range(count)]
+            tiers.append(_tier(reader, name, count))
     return tiers
 
 
-def _interval(reader: _Reader, tier: str) -> Word:
-    start = reader.next(float, f"the start of an interval in tier {tier!r}")
-    end = reader.next(float, f"the end of an interval in tier {tier!r}")
-    text = reader.next(str, f"the text of an interval in tier {tier!r}")
-    try:
-        return Word(text.strip(), start, end)
-    except ValueError as error:
-        raise reader.error(f"interval {text!r} in tier {tier!r}: {error}") from error
+def _tier(reader: _Reader, name: str, count: int) -> Tier:
+    words: list[Word] = []
+    problem = None
+    for _ in range(count):
+        start = reader.next(float, f"the start of an interval in tier {name!r}")
+        end = reader.next(float, f"the end of an interval in tier {name!r}")
+        text = reader.next(str, f"the text of an interval in tier {name!r}")
+        if problem is None:
+            try:
+                words.append(Word(text.strip(), start, end))
+            except ValueError as error:
+                problem = str(reader.error(f"interval {text!r} in tier {name!r}: {error}"))
+    return Tier(name, words, problem)
 
 
 class _Reader:
@@ -132,8 +150,7 @@ def _decoded(path: Path) -> str:
     content = path.read_bytes()
     if content.startswith(b"ooBinaryFile"):
         raise ValueError(f"{path}: a binary TextGrid; save it as a text file in Praat")
-    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        return content.decode("utf-16" if wide else "utf-8-sig")
+        return decoded(content)
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: neither UTF-8 nor UTF-16 text ({error.reason})") from error
+        raise ValueError(f"{path}: not UTF-16 text ({error.reason})") from error

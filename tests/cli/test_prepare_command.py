@@ -33,3 +33,26 @@ def test_a_missing_source_is_one_sentence(slue_ner, tmp_path):
     ended = slue_ner("prepare", "slue-nel", str(tmp_path / "gone"), str(tmp_path / "out"))
     assert ended.status == 1
     assert ended.err.count("\n") == 1 and "nor a data set's id" in ended.err
+
+
+def test_a_word_in_brackets_is_printed_as_it_is(slue_ner, tiny_corpus, tmp_path):
+    first, second, *_ = read_manifest(tiny_corpus / "dev.jsonl")
+    right = [[word, 0.1 * i, 0.1 * i + 0.1] for i, word in enumerate(first.text.split())]
+    lines = [{"id": first.id, "words": right}, {"id": second.id, "words": [["[blue]x", 0, 0.5]]}]
+    times = tmp_path / "times.jsonl"
+    times.write_text("\n".join(map(json.dumps, lines)))
+    manifest = str(tiny_corpus / "dev.jsonl")
+    ended = slue_ner("prepare", "word-times", manifest, str(tmp_path / "out"), "--from", str(times))
+    assert ended.status == 0
+    assert f"{second.id}: {times}: word 1 is '[blue]x' in the alignment" in ended.out
+
+
+def test_times_that_fit_nothing_fail_and_write_nothing(slue_ner, tiny_corpus, tmp_path):
+    first = read_manifest(tiny_corpus / "dev.jsonl")[0]
+    times = tmp_path / "times.jsonl"
+    times.write_text(json.dumps({"id": first.id, "words": [["on", 0, 0.5]]}))
+    manifest = str(tiny_corpus / "dev.jsonl")
+    ended = slue_ner("prepare", "word-times", manifest, str(tmp_path / "out"), "--from", str(times))
+    assert ended.status == 1
+    assert f"\n  {first.id}: {times}: word 1 is 'on' in the alignment" in ended.err
+    assert not (tmp_path / "out").exists()

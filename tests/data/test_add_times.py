@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -115,8 +116,8 @@ def test_other_words_are_said_with_the_id_and_left_without_times(
     prepared = prepare_word_times(manifest, tmp_path / "out", source=source)
     assert times_of(tmp_path / "out")[0] is None
     assert prepared.warnings[1] == (
-        "1 utterances got none because the aligned words are not the text's: "
-        "u:1 (word 2 is 'paris' in the alignment, 'rome' in the text)"
+        "1 could not be used, so that these utterances stay as they were:"
+        f"\n  u:1: {source}: word 2 is 'paris' in the alignment, 'rome' in the text"
     )
 
 
@@ -139,7 +140,7 @@ def test_times_of_nothing_are_refused(manifest: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"has times for not one of .*dev\.jsonl's utterances"):
         prepare_word_times(manifest, tmp_path / "out", source=source)
     source = write_jsonl(tmp_path / "times.jsonl", {"u2": [["on", 0, 1]]})
-    with pytest.raises(ValueError, match=r"not one of .*: u2 \(word 1 is 'on' in the alignment"):
+    with pytest.raises(ValueError, match=r"not one of .*:\n  u2: .*: word 1 is 'on' in the"):
         prepare_word_times(manifest, tmp_path / "out", source=source)
 
 
@@ -152,26 +153,131 @@ def test_times_of_nothing_are_refused(manifest: Path, tmp_path: Path) -> None:
         ('{"id": "u2", "words": [["a", false, true]]}', r"a word should be \[word, start, end\]"),
         ('{"id": "u2", "words": [["a", 2, 1]]}', "TimeSpan needs 0 <= start <= end"),
         ('{"id": "u2", "words": [], "text": ""}', ".* and nothing else"),
-        ('{"id": "u1", "words": []}', "id 'u1' was already used"),
+        ('{"id": "u:1", "words": []}', "id 'u:1' was already used"),
     ],
 )
-def test_a_bad_line_is_named(manifest: Path, tmp_path: Path, line: str, message: str) -> None:
-    source = tmp_path / "times.jsonl"
-    source.write_text(f'{{"id": "u1", "words": []}}\n{line}\n')
-    with pytest.raises(ValueError, match=rf"times\.jsonl:2: {message}"):
-        prepare_word_times(manifest, tmp_path / "out", source=source)
+def test_a_bad_line_is_named_and_the_others_are_read(
+    manifest: Path, tmp_path: Path, line: str, message: str
+) -> None:
+    source = write_jsonl(tmp_path / "times.jsonl", {"u:1": WORDS})
+    good = json.dumps({"id": "u2", "words": WORDS})
+    source.write_text(f"{source.read_text()}{line.replace('u2', 'bad')}\n{good}\n")
+    prepared = prepare_word_times(manifest, tmp_path / "out", source=source)
+    assert times_of(tmp_path / "out")[1] == [("in", 0.1, 0.2), ("rome", 0.2, 0.5)]
+    (note,) = [n for n in prepared.warnings if "could not be used" in n]
+    assert re.search(rf"\n  [^\n]*times\.jsonl:2: {message}", note)
 
 
-def test_grids_without_the_tier_or_of_one_name_are_refused(manifest: Path, tmp_path: Path) -> None:
+def test_a_line_that_is_not_utf_8_is_named_and_the_others_are_read(
+    manifest: Path, tmp_path: Path
+) -> None:
+    source = write_jsonl(tmp_path / "times.jsonl", {"u:1": WORDS})
+    source.write_bytes(b'{"id": "u2", "words": [["k\xf6ln", 0, 1]]}\n' + source.read_bytes())
+    prepared = prepare_word_times(manifest, tmp_path / "out", source=source)
+    assert any("line 1: " in n and "times.jsonl:1: not UTF-8" in n for n in prepared.warnings)
+    assert times_of(tmp_path / "out")[0] is not None
+
+
+def grids(tmp_path: Path, bad: str | bytes) -> Path:
+    """A folder with a good grid for u:1 and another for u2."""
     folder = tmp_path / "grids"
     folder.mkdir()
-    (folder / "u2.TextGrid").write_text(GRID.format(tier="phones"))
-    with pytest.raises(ValueError, match=r"u2\.TextGrid: expected one tier .*tiers: 'phones'"):
-        prepare_word_times(manifest, tmp_path / "out", source=folder)
+    (folder / "u_1.TextGrid").write_text(GRID.format(tier="words"))
+    (folder / "u2.TextGrid").write_bytes(bad.encode() if isinstance(bad, str) else bad)
+    return folder
+
+
+def tiers(*named: tuple[str, str]) -> str:
+    """A grid with these interval tiers."""
+    head = f'"ooTextFile" "TextGrid" 0 0.5 <exists> {len(named)}'
+    return head + "".join(f'\n"IntervalTier" "{name}" 0 0.5 {rest}' for name, rest in named)
+
+
+IN_ROME = '2 0.1 0.2 "in" 0.2 0.5 "rome"'
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ("", "u2.TextGrid:1: the file ends where the file type should be"),
+        (GRID.format(tier="phones"), "expected one tier named 'words'; interval tiers: 'phones'"),
+        (GRID.format(tier="words").replace("0.1 0.2", "0.2 0.1"), "interval 'in' in tier 'words'"),
+        (GRID.format(tier="words").encode("utf-16")[:-1], "u2.TextGrid: not UTF-16 text"),
+        (GRID.format(tier="words").replace("Rome", "Paris"), "word 2 is 'Paris' in the alignment"),
+        (
+            tiers(("a - words", '1 0 1 "on"'), ("b - words", '1 0 1 "at"')),
+            "none of the tiers 'a - words', 'b - words', nor all together, has the text",
+        ),
+        (
+            tiers(("words", IN_ROME), ("words", '2 0.1 0.3 "in" 0.3 0.5 "rome"')),
+            "tiers 'words' and 'words (2)' both have the text, at other times",
+        ),
+    ],
+)
+def test_a_bad_grid_is_named_and_the_others_are_read(
+    manifest: Path, tmp_path: Path, bad: str | bytes, reason: str
+) -> None:
+    prepared = prepare_word_times(manifest, tmp_path / "out", source=grids(tmp_path, bad))
+    assert [times is not None for times in times_of(tmp_path / "out")] == [True, False]
+    (note,) = [n for n in prepared.warnings if n.startswith("1 could not be used")]
+    assert "\n  u2: " in note and "u2.TextGrid" in note and reason in note
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        tiers(("ana - words", '1 0 0.5 ""'), ("bo - words", IN_ROME)),
+        tiers(("ana - words", '1 0.1 0.2 "in"'), ("bo - words", '1 0.2 0.5 "rome"')),
+        tiers(("words", IN_ROME), ("phones", '1 0 1 "x"'), ("phones", '1 0 1 "x"')),
+        tiers(("words", IN_ROME), ("words", IN_ROME)),
+        tiers(("words", IN_ROME), ("phones", '1 1 0 "x"')),
+        tiers(("ORT-MAU", '3 0 0.1 "<p:>" 0.1 0.2 "in" 0.2 0.5 "Rome"')),
+    ],
+)
+def test_the_tier_that_has_the_text_is_taken(manifest: Path, tmp_path: Path, grid: str) -> None:
+    prepare_word_times(manifest, tmp_path / "out", source=grids(tmp_path, grid))
+    spoken = times_of(tmp_path / "out")[1]
+    assert spoken is not None
+    assert [w for w in spoken if w[0]] == [("in", 0.1, 0.2), ("rome", 0.2, 0.5)]
+
+
+def test_latin_1_is_read_where_it_has_the_text_and_counted(tmp_path: Path) -> None:
+    text = "in k\u00f6ln"
+    write_manifest(tmp_path / "dev.jsonl", [Utterance("u2", "dev", None, None, 16_000, text)])
+    grid = GRID.format(tier="words").replace("Rome", "K\u00f6ln").encode("latin-1")
+    source = grids(tmp_path, grid)
+    prepared = prepare_word_times(tmp_path / "dev.jsonl", tmp_path / "out", source=source)
+    assert times_of(tmp_path / "out") == [
+        [("", 0.0, 0.1), ("in", 0.1, 0.2), ("k\u00f6ln", 0.2, 0.5)]
+    ]
+    (note,) = [n for n in prepared.warnings if "Latin-1" in n]
+    assert note.startswith("1 files are neither UTF-8 nor UTF-16")
+
+
+def test_two_grids_of_one_name_hold_up_no_other(manifest: Path, tmp_path: Path) -> None:
+    folder = grids(tmp_path, GRID.format(tier="words"))
     (folder / "b").mkdir()
     (folder / "b" / "u2.textgrid").write_text(GRID.format(tier="words"))
-    with pytest.raises(ValueError, match="have one name; keep one of them"):
-        prepare_word_times(manifest, tmp_path / "out", source=folder)
+    prepared = prepare_word_times(manifest, tmp_path / "out", source=folder)
+    assert [times is not None for times in times_of(tmp_path / "out")] == [True, False]
+    assert any("have one name; keep one of them" in note for note in prepared.warnings)
+
+
+def test_a_bad_line_of_a_ctm_takes_its_own_utterance_alone(manifest: Path, tmp_path: Path) -> None:
+    source = tmp_path / "asr.ctm"
+    source.write_text("u:1 1 0.1 0.1 in\nu:1 1 0.2 0.3 rome\nu2 1 0.1 0.1 in\nu2 1 0.2 rome\n")
+    prepared = prepare_word_times(manifest, tmp_path / "out", source=source)
+    assert [times is not None for times in times_of(tmp_path / "out")] == [True, False]
+    assert any(f"\n  u2: {source}:4: 4 columns" in note for note in prepared.warnings)
+
+
+def test_twenty_reasons_are_listed_and_the_others_counted(tmp_path: Path) -> None:
+    write_manifest(tmp_path / "dev.jsonl", [utterance(f"u{i}") for i in range(24)])
+    on = {f"u{i}": [["on", 0, 1]] for i in range(23)}
+    source = write_jsonl(tmp_path / "times.jsonl", {**on, "u23": WORDS})
+    prepared = prepare_word_times(tmp_path / "dev.jsonl", tmp_path / "out", source=source)
+    rows = prepared.warnings[1].splitlines()
+    assert (rows[0][:2], len(rows), rows[-1]) == ("23", 22, "  and 3 more")
 
 
 def test_another_kind_of_source_is_refused(manifest: Path, tmp_path: Path) -> None:

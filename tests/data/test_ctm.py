@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slue_ner.core.types import Word
-from slue_ner.data.ctm import read_ctm
+from slue_ner.data.ctm import read_ctm, scan_ctm
 
 
 def written(folder: Path, text: str) -> Path:
@@ -80,3 +80,11 @@ def test_a_missing_file_and_another_encoding_are_named(tmp_path: Path) -> None:
     path.write_bytes(b"a 1 0 1 caf\xe9\n")
     with pytest.raises(ValueError, match=r"latin\.ctm: not UTF-8"):
         read_ctm(path)
+
+
+def test_a_scan_keeps_the_ids_whose_lines_are_right(tmp_path: Path) -> None:
+    path = written(tmp_path, "a 1 0 1 x\nb 1 0 1 y\nb 1 1 z\nb 2 1 1 z\nc 1 0 1 z\n")
+    found = scan_ctm(path)
+    assert found.words == {"a": [Word("x", 0, 1)], "c": [Word("z", 0, 1)]}
+    assert list(found.problems) == ["b"]
+    assert found.problems["b"].startswith(f"{path}:3: 4 columns")

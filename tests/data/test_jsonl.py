@@ -78,16 +78,14 @@ def test_combined_labels_are_kept(folder: Path) -> None:
     assert read.entities[0].label == "PLACE"
 
 
-def test_times_follow_their_entity_and_words_are_kept(folder: Path) -> None:
+def test_times_follow_their_entity(folder: Path) -> None:
     entities = [
         {"label": "GPE", "start_char": 19, "end_char": 27, "start": 0.5, "end": 0.75},
         {"label": "ORG", "start_char": 4, "end_char": 6},
     ]
-    words = [{"text": "the", "start": 0, "end": 0.25}]
-    (read,) = prepared(folder, line(entities=entities, words=words, speaker="7"))
+    (read,) = prepared(folder, line(entities=entities, speaker="7"))
     assert [(e.start, e.end) for e in read.entities] == [(None, None), (0.5, 0.75)]
-    assert read.words == (Word("the", 0, 0.25),)
-    assert read.speaker == "7"
+    assert (read.words, read.speaker) == (None, "7")
 
 
 def test_normalized_text_is_left_as_it_is(folder: Path) -> None:
@@ -219,6 +217,7 @@ def test_any_word_range_comes_back_as_its_own_words(words: list[str], data: st.D
         ({"text": 7}, "'text' should be a string, got 7"),
         ({"speaker": 7}, "'speaker' should be a string, got 7"),
         ({"txt": ""}, "unknown field 'txt'; did you mean 'text'"),
+        ({"split": "train"}, "split 'train'; .*fine-tune"),
         ({"words": [["the", 0, 1]]}, "a word should be an object"),
         ({"words": [{"text": "the", "start": 0}]}, "word field 'end' is missing"),
         ({"words": [{"text": "the", "start": 2, "end": 1}]}, "0 <= start <= end"),
@@ -251,11 +250,6 @@ def test_an_empty_file_has_nothing_to_prepare(tmp_path: Path) -> None:
         prepare_jsonl(tmp_path / "own.jsonl", tmp_path / "out")
 
 
-def test_an_unknown_split_gets_the_known_ones(folder: Path) -> None:
-    with pytest.raises(ValueError, match=r"split 'train'; .*fine-tune"):
-        prepare_jsonl(write(folder, line(split="train")), folder / "out")
-
-
 def test_the_source_is_never_overwritten(folder: Path) -> None:
     own = write(folder, line()).rename(folder / "dev.jsonl")
     with pytest.raises(ValueError, match="would overwrite"):
@@ -282,3 +276,108 @@ def test_a_wrong_share_is_refused_before_any_audio_is_read(tmp_path: Path) -> No
     own = write(tmp_path, line("a", audio="gone.wav"), line("b", audio="gone.wav"))
     with pytest.raises(ValueError, match="share of tune should be between 0 and 1"):
         prepare_jsonl(own, tmp_path / "out", tune_share=10)
+
+
+def test_every_bad_line_is_named_at_once(folder: Path) -> None:
+    own = write(folder, line(), line("b", text=7), line("c", split="train"), line("d", audio=7))
+    own.write_text(own.read_text() + "{\n")
+    with pytest.raises(ValueError, match=r"^4 of 5 lines cannot be used:") as caught:
+        prepare_jsonl(own, folder / "out")
+    named = [row.split(": ")[0].rsplit(":", 1)[1] for row in str(caught.value).splitlines()[1:]]
+    assert named == ["2", "3", "4", "5"]
+    assert not (folder / "out").exists()
+
+
+def test_twenty_bad_lines_are_listed_and_the_others_counted(folder: Path) -> None:
+    own = write(folder, *(line(f"u{i}", text=7) for i in range(23)))
+    with pytest.raises(ValueError, match=r"23 of 23 lines") as caught:
+        prepare_jsonl(own, folder / "out")
+    rows = str(caught.value).splitlines()
+    assert (len(rows), rows[-1]) == (22, "  and 3 more")
+
+
+def test_entities_that_end_after_their_audio_are_all_named(folder: Path) -> None:
+    late = {"label": "GPE", "phrase": "paris", "start": 0.5, "end": 1.25}
+    own = write(folder, *(line(id_, entities=[late]) for id_ in "abc"))
+    with pytest.raises(ValueError, match=r"3 utterances cannot be used:") as caught:
+        prepare_jsonl(own, folder / "out")
+    assert len(str(caught.value).splitlines()) == 4
+
+
+def counts(folder: Path, *lines: dict[str, Any], **options: Any) -> dict[str, int]:
+    result = prepare_jsonl(write(folder, *lines), folder / "out", **options)
+    return {name: split.num_utterances for name, split in result.splits.items()}
+
+
+def test_without_splits_dev_and_tune_are_held_out_by_speaker(folder: Path) -> None:
+    own = [line(f"u{i}", speaker=str(i // 2)) for i in range(20)]
+    assert counts(folder, *own) == {"fine-tune": 16, "tune": 2, "dev": 2}
+    speakers = [
+        {u.speaker for u in read_manifest(folder / "out" / f"{name}.jsonl")}
+        for name in ("fine-tune", "tune", "dev")
+    ]
+    assert [len(names) for names in speakers] == [8, 1, 1]
+    assert len(set.union(*speakers)) == 10
+    first = (folder / "out" / "dev.jsonl").read_text()
+    counts(folder, *reversed(own))
+    assert (folder / "out" / "dev.jsonl").read_text().splitlines() == first.splitlines()[::-1]
+
+
+@pytest.mark.parametrize(
+    ("number", "sizes"),
+    [
+        (1, {"fine-tune": 1}),
+        (2, {"fine-tune": 1, "tune": 1}),
+        (3, {"fine-tune": 1, "tune": 1, "dev": 1}),
+        (30, {"fine-tune": 24, "tune": 3, "dev": 3}),
+    ],
+)
+@pytest.mark.parametrize("speaker", [None, "one"])
+def test_small_data_and_one_speaker_are_divided_by_utterance(
+    folder: Path, number: int, sizes: dict[str, int], speaker: str | None
+) -> None:
+    assert counts(folder, *(line(f"u{i}", speaker=speaker) for i in range(number))) == sizes
+
+
+def test_a_share_of_0_holds_nothing_out(folder: Path) -> None:
+    assert counts(folder, *map(line, "abcd"), tune_share=0) == {"fine-tune": 4}
+
+
+def test_no_dev_is_made_where_a_line_says_its_split(folder: Path) -> None:
+    own = [line(f"u{i}") for i in range(10)] + [line("t", split="test")]
+    assert counts(folder, *own) == {"fine-tune": 9, "tune": 1, "test": 1}
+
+
+def test_held_out_splits_and_unknown_speakers_are_said(folder: Path) -> None:
+    notes = prepare_jsonl(write(folder, *map(line, "abcd")), folder / "out").warnings
+    assert "no line says its split: 10 % are held out as dev, 10 % of the rest as tune" in notes
+    assert "no line names a speaker: one voice may be in several splits" in notes
+
+
+def unlabelled(id_: str, **fields: Any) -> dict[str, Any]:
+    return {key: value for key, value in line(id_, **fields).items() if key != "entities"}
+
+
+@pytest.mark.parametrize("none", [unlabelled("x"), line("x", entities=None)])
+def test_entities_that_are_not_known_are_not_taken_for_none(
+    folder: Path, none: dict[str, Any]
+) -> None:
+    own = write(folder, line("a", split="dev"), {**none, "split": "dev"})
+    result = prepare_jsonl(own, folder / "out")
+    assert [u.id for u in read_manifest(folder / "out" / "dev.jsonl")] == ["a"]
+    assert [u.id for u in read_manifest(folder / "out" / "unlabelled.jsonl")] == ["x"]
+    (note,) = [n for n in result.warnings if "unlabelled.jsonl" in n]
+    assert note.startswith("1 of 2 lines do not say which entities they have")
+
+
+def test_data_without_any_entities_field_is_for_recognition(folder: Path) -> None:
+    own = [unlabelled(f"u{i}") for i in range(10)]
+    result = prepare_jsonl(write(folder, *own), folder / "out")
+    assert list(result.splits) == ["fine-tune", "tune", "dev"]
+    assert any("task=ctc_plain" in note for note in result.warnings)
+
+
+def test_an_old_unlabelled_manifest_is_not_left_behind(folder: Path) -> None:
+    prepare_jsonl(write(folder, line("a"), unlabelled("x")), folder / "out")
+    prepare_jsonl(write(folder, line("a")), folder / "out")
+    assert not (folder / "out" / "unlabelled.jsonl").exists()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slue_ner.core.types import Utterance
-from slue_ner.data.splits import group_key, hold_out_tune, with_tune
+from slue_ner.data.splits import group_key, hold_out_tune, with_dev, with_tune
 
 
 def utterance(id_: str, speaker: str | None = None) -> Utterance:
@@ -121,3 +121,16 @@ def test_a_single_utterance_has_no_tune_and_says_so() -> None:
     splits, notes = with_tune({"fine-tune": corpus([1])}, share=0.1, seed=0)
     assert splits.keys() == {"fine-tune"}
     assert "single utterance" in notes[0]
+
+
+def test_dev_is_held_out_as_tune_is() -> None:
+    splits, notes = with_dev({"fine-tune": corpus([2] * 10)}, share=0.1, seed=0)
+    assert [len(splits["fine-tune"]), len(splits["dev"])] == [18, 2]
+    assert {u.split for u in splits["dev"]} == {"dev"}
+    assert notes == []
+
+
+def test_two_utterances_are_left_for_fine_tune_and_tune() -> None:
+    splits, notes = with_dev({"fine-tune": corpus([2])}, share=0.1, seed=0)
+    assert splits.keys() == {"fine-tune"}
+    assert notes == ["there is no dev split: fine-tune has two utterances"]

@@ -26,7 +26,7 @@ def utterance(text: str, *spans: tuple[str, int, int]) -> Utterance:
 
 
 def test_entities_get_their_words_and_times_with_the_silences_inside() -> None:
-    found = with_word_times(utterance("in new york", ("GPE", 3, 11)), timed("_ in new _ york _"))
+    found, _ = with_word_times(utterance("in new york", ("GPE", 3, 11)), timed("_ in new _ york _"))
     check_utterance(found)
     assert found.words == tuple(timed("_ in new _ york _"))
     (entity,) = found.entities
@@ -35,7 +35,7 @@ def test_entities_get_their_words_and_times_with_the_silences_inside() -> None:
 
 
 def test_a_repeated_word_is_found_by_its_position() -> None:
-    found = with_word_times(utterance("may i in may", ("DATE", 9, 12)), timed("may i in may"))
+    found, _ = with_word_times(utterance("may i in may", ("DATE", 9, 12)), timed("may i in may"))
     assert found.entities[0].words == (3, 4)
 
 
@@ -67,6 +67,73 @@ def test_spelling_is_that_of_the_text(text: str, line: str) -> None:
 def test_marks_of_silence_become_silences() -> None:
     fitted = fit_words("a b", timed("sil a <eps> sp b , <sil>"))
     assert [word.text for word in fitted] == ["", "a", "", "", "b", "", ""]
+
+
+MARKS = (
+    *("SIL", "Sp", "SPN", "NSN", "ssil", "pau", "<EPS>", "<Sil>", "!SIL", "[noise]", "<NOISE>"),
+    *("<spoken_noise>", "[laughter]", "{SL}", "{ns}", "<p:>", "<usb>", "<b>", "<s>", "#", "_"),
+    *("++breath++", "((unclear))", "-", "..."),
+)
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_marks_of_the_common_aligners_are_silences_whatever_their_case(mark: str) -> None:
+    fitted = fit_words("a b", timed(f"{mark} a {mark} b {mark}"))
+    assert [word.text for word in fitted] == ["", "a", "", "b", ""]
+    for other in (mark.lower(), mark.upper()):
+        assert [w.text for w in fit_words("a", timed(f"a {other}"))] == ["a", ""]
+
+
+@pytest.mark.parametrize("mark", ["<unk>", "<UNK>", "[unk]", "unk", "<oov>", "spn", "<usb>"])
+def test_an_unknown_word_is_the_word_of_the_text_at_its_place(mark: str) -> None:
+    fitted = fit_words("the eu 's law", timed(f"the {mark} sil law"))
+    assert fitted == (
+        Word("the", 0.0, 0.5),
+        Word("eu", 0.5, 1.0),
+        Word("'s", 1.0, 1.0),
+        Word("", 1.0, 1.5),
+        Word("law", 1.5, 2.0),
+    )
+
+
+def test_a_word_of_the_text_that_looks_like_a_mark_is_that_word() -> None:
+    line = "noise pause [brussels] unk"
+    fitted = fit_words("noise pause brussels unk", timed(line))
+    assert [word.text for word in fitted] == ["noise", "pause", "brussels", "unk"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "times"),
+    [
+        # several words of the aligner are one of the text, and the other way round
+        ("today we", "to day we", [(0.0, 1.0), (1.0, 1.5)]),
+        ("the non- eu law", "the non-eu law", [(0.0, 0.5), (0.5, 1.0), (1.0, 1.0), (1.0, 1.5)]),
+        # a symbol that is not heard lasts no time, one that is heard does
+        ("r & d", "r d", [(0.0, 0.5), (0.5, 0.5), (0.5, 1.0)]),
+        ("r & d", "r & d", [(0.0, 0.5), (0.5, 1.0), (1.0, 1.5)]),
+        # another apostrophe, another composition of the accent
+        ("eu 's", "eu\u2019s", [(0.0, 0.5), (0.5, 0.5)]),
+        ("caf\u00e9", "cafe\u0301", [(0.0, 0.5)]),
+    ],
+)
+def test_letters_decide(text: str, line: str, times: list[tuple[float, float]]) -> None:
+    fitted = fit_words(text, timed(line))
+    assert " ".join(word.text for word in fitted) == text
+    assert [(word.start, word.end) for word in fitted] == times
+
+
+def test_an_entity_inside_of_a_word_has_the_whole_word() -> None:
+    found, _ = with_word_times(
+        utterance("the non- eu 's law", ("ORG", 9, 11)), timed("the non-eu's law")
+    )
+    check_utterance(found)
+    (entity,) = found.entities
+    assert (entity.words, entity.start, entity.end) == ((1, 3), 0.5, 1.0)
+
+
+def test_an_entity_of_a_word_and_a_symbol_has_the_words_time() -> None:
+    found, _ = with_word_times(utterance("at r & d", ("ORG", 3, 8)), timed("at _ r d"))
+    assert (found.entities[0].start, found.entities[0].end) == (1.0, 2.0)
 
 
 def test_estimated_times_stay_so_and_scores_are_left_out() -> None:
