@@ -158,8 +158,6 @@ def _loader(
         multiprocessing_context="spawn" if num_workers else None,
         worker_init_fn=_settle_worker if num_workers else None,
         persistent_workers=False,
-        # else every pass, one of validation too, would draw from the generator of dropout
-        generator=torch.Generator(),
     )
 
 

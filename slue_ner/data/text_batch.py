@@ -209,7 +209,6 @@ def _loader(dataset: SentenceDataset, batches: Any, padding: Mapping[str, int]) 
         batch_sampler=batches,
         collate_fn=lambda examples: collate_text(examples, padding=padding),
         pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator(),  # as that of audio: a pass leaves dropout's generator alone
     )
 
 

@@ -80,6 +80,33 @@ def test_a_strategy_brings_the_mixing_it_is_named_for():
     assert values["mixing"] == {"kind": "layer", "layer": None}
 
 
+@pytest.mark.parametrize(
+    ("strategy", "encoder_rate", "head_rate"),
+    [
+        *((name, 5e-5, 5e-3) for name in ("full", "reinit", "top_layers", "truncate")),
+        ("lora", 2e-4, 5e-3),
+        ("frozen_weighted_sum", 8e-3, 8e-3),
+        ("frozen_layer", 8e-3, 8e-3),
+    ],
+)
+@pytest.mark.parametrize("schedule", ["tri_stage", "constant"])
+def test_every_strategy_brings_its_learning_rates(strategy, encoder_rate, head_rate, schedule):
+    choices = [f"adaptation={strategy}", *MISSING.get(f"adaptation={strategy}", [])]
+    config = run_config(compose_config([*choices, f"optim={schedule}"]))
+    assert (config.optim.lr, config.optim.head_rate) == (encoder_rate, head_rate)
+    assert config.optim.schedule == schedule
+
+
+def test_no_strategy_is_without_rates_of_its_own():
+    for path in (config_folder() / "adaptation").glob("*.yaml"):
+        assert set(yaml.safe_load(path.read_text())["optim"]) == {"lr", "head_lr"}, path.stem
+
+
+def test_one_rate_on_the_command_line_reaches_a_head_that_is_trained_alone():
+    values = compose_config(["adaptation=frozen_weighted_sum", "optim.lr=1e-4"])
+    assert run_config(values).optim.head_rate == 1e-4
+
+
 def test_the_command_line_has_the_last_word_over_an_experiment():
     assert compose_config(["experiment=quickstart", "optim.lr=1.0"])["optim"]["lr"] == 1.0
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from changed_corpora import change_corpus
 
+from slue_ner.cli.config import compose_config
 from slue_ner.core.records import read_manifest, write_manifest
 from slue_ner.models.ctc_model import CTCModel, Emissions
 from slue_ner.tasks.ctc import CTCTask
@@ -260,3 +261,23 @@ def test_devices_need_as_many_processes(train, tmp_path, monkeypatch, variables)
     started = variables.get("WORLD_SIZE", "1")
     with pytest.raises(ValueError, match=f"but {started} were started: .*torchrun --nproc-per-nod"):
         train(tmp_path, "trainer.devices=2")
+
+
+@pytest.mark.parametrize("strategy", ["frozen_weighted_sum", "lora"])
+def test_a_head_on_a_loaded_encoder_learns_at_the_rates_of_its_strategy(
+    train, tiny_overrides, tmp_path, strategy
+):
+    def last_loss(name, *rates):
+        losses = train(
+            tmp_path / name,
+            *("~encoder.family", "~encoder.overrides", "+encoder.source=small-sfm"),
+            *("encoder.dropout=0", "data.batch_seconds=24", f"adaptation={strategy}", *rates),
+            *("trainer.max_updates=30", "trainer.validate_every=30"),
+        ).logged("train_loss")
+        return losses[-1]
+
+    brought = compose_config([f"adaptation={strategy}"])["optim"]
+    head_rate = brought["head_lr"] or "null"
+    own = last_loss("own", f"optim.lr={brought['lr']}", f"optim.head_lr={head_rate}")
+    shared = last_loss("shared", "optim.lr=5e-5", "optim.head_lr=5e-5")
+    assert own < 0.6 * shared
