@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from slue_ner.core.canonical import Changes
 from slue_ner.core.files import sha256
+from slue_ner.core.lines import json_line, numbered_lines
 from slue_ner.core.records import read_manifest
 from slue_ner.core.suggest import nearest
 from slue_ner.core.types import Utterance
@@ -51,14 +52,17 @@ def prepare_jsonl(
     source, out = Path(source), Path(out)
     rules = TextRules(normalized=text_is_normalized, lower_case=lower_case)
     lines = _read_lines(source)
+    notes: list[str] = []
     if lines and "schema" in lines[0][1]:
         if lower_case:
             raise ValueError(
                 f"{source} is a manifest: its texts are kept as they are; leave lower_case out"
             )
-        utterances, kept_as_is = read_manifest(source), True
+        utterances, kept_as_is = read_manifest(source, note=notes.append), True
     else:
-        utterances, kept_as_is = _own_utterances(source, lines, rules), text_is_normalized
+        changes = Changes()
+        utterances, kept_as_is = _own_utterances(source, lines, rules, changes), text_is_normalized
+        changes.tell(source.name, notes.append)
     splits: dict[str, list[Utterance]] = {}
     for utterance in utterances:
         splits.setdefault(utterance.split, []).append(utterance)
@@ -72,7 +76,7 @@ def prepare_jsonl(
             "files": {source.name: sha256(source)},
             "options": {"text_is_normalized": text_is_normalized, "lower_case": lower_case},
         },
-        warnings=_unusual_texts(utterances, kept_as_is=kept_as_is),
+        warnings=[*notes, *_unusual_texts(utterances, kept_as_is=kept_as_is)],
         tune_share=tune_share,
         seed=seed,
         listen=listen,
@@ -81,24 +85,19 @@ def prepare_jsonl(
 
 
 def _read_lines(source: Path) -> list[tuple[int, dict[str, Any]]]:
-    if not source.is_file():
-        raise ValueError(f"{source}: no such file; give a file with one JSON object a line")
-    lines = []
-    try:
-        with source.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    lines.append((number, _parsed(source, number, line)))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{source}: not UTF-8 text ({error.reason})") from error
-    return lines
+    hint = "give a file with one JSON object a line"
+    return [
+        (number, _parsed(source, number, line))
+        for number, line in numbered_lines(source, hint=hint)
+        if line.strip()
+    ]
 
 
 def _parsed(source: Path, number: int, line: str) -> dict[str, Any]:
     try:
-        record = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{source}:{number}: not JSON: {error}") from error
+        record = json_line(line)
+    except ValueError as error:
+        raise ValueError(f"{source}:{number}: {error}") from error
     if not isinstance(record, dict):
         raise ValueError(
             f"{source}:{number}: expected one JSON object a line, got {type(record).__name__}"
@@ -107,13 +106,16 @@ def _parsed(source: Path, number: int, line: str) -> dict[str, Any]:
 
 
 def _own_utterances(
-    source: Path, lines: Sequence[tuple[int, dict[str, Any]]], rules: TextRules
+    source: Path,
+    lines: Sequence[tuple[int, dict[str, Any]]],
+    rules: TextRules,
+    changes: Changes,
 ) -> list[Utterance]:
     line_of: dict[str, int] = {}
     utterances = []
     for number, record in lines:
         try:
-            utterance = own_utterance(record, folder=source.parent, rules=rules)
+            utterance = own_utterance(record, folder=source.parent, rules=rules, changes=changes)
             if utterance.id in line_of:
                 raise ValueError(
                     f"the id was already used on line {line_of[utterance.id]}; ids must be unique"

@@ -58,7 +58,8 @@ def prepare_slue_voxpopuli(
             warnings.append(_why_left_out(folder, split))
             continue
         files[tsv.name] = sha256(tsv)
-        utterances, missing = _with_audio(folder, split, read_slue_tsv(tsv, split=split))
+        rows = read_slue_tsv(tsv, split=split, note=warnings.append)
+        utterances, missing = _with_audio(folder, split, rows)
         if missing:
             may_skip = skip_missing_audio and split == "fine-tune"
             sentence = (

@@ -186,9 +186,13 @@ def _texts(options: SyntheticOptions) -> tuple[dict[str, list[Utterance]], list[
             for split, sentences in written.items()
             if sentences
         }, []
+    changed: list[str] = []
     splits, warnings = with_tune(
-        read_labelled_text(options.text), share=options.tune_share, seed=options.seed
+        read_labelled_text(options.text, note=changed.append),
+        share=options.tune_share,
+        seed=options.seed,
     )
+    warnings = [*changed, *warnings]
     empty = [u.id for utterances in splits.values() for u in utterances if not u.text]
     if empty:
         warnings.append(f"{len(empty)} utterances without a word are left out: {shown(empty)}")
