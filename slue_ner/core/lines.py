@@ -34,7 +34,8 @@ def numbered_lines(path: Path, *, hint: str = "") -> Iterator[tuple[int, str]]:
             for number, line in enumerate(file, start=1):
                 yield number, line.removesuffix("\n").lstrip(BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
-        raise ValueError(f"{_place_of_bad_bytes(path)}: not UTF-8 text ({error.reason})") from error
+        number = _line_of_bad_bytes(path)
+        raise ValueError(f"{path}: not UTF-8 text on line {number} ({error.reason})") from error
 
 
 def json_line(line: str) -> Any:
@@ -46,8 +47,10 @@ def json_line(line: str) -> Any:
     """
     try:
         value = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"not JSON: {error}") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg} at character {error.pos + 1}: not JSON") from error
+    except RecursionError as error:
+        raise ValueError("not JSON that can be read: too many brackets") from error
     if "\\ud" in line or "\\uD" in line:  # nothing else makes one
         _check_whole_characters(value, "")
     return value
@@ -71,11 +74,10 @@ def _check_whole_characters(value: Any, field: str) -> None:
             _check_whole_characters(item, f"{field}.{key}" if field else key)
 
 
-def _place_of_bad_bytes(path: Path) -> str:
+def _line_of_bad_bytes(path: Path) -> int:
     content = path.read_bytes()
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as error:
-        before = re.findall(rb"\r\n|\r|\n", content[: error.start])
-        return f"{path}:{len(before) + 1}"
-    return str(path)  # it was changed in between
+        content = content[: error.start]
+    return len(re.findall(rb"\r\n|\r|\n", content)) + 1

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
+from slue_ner.core.lines import numbered_lines
 from slue_ner.core.types import Word
 
+_COLUMNS = re.compile(r"[ \t]+")
 _MOST_COLUMNS = 8  # NIST later added a type and a speaker after the confidence
 
 
@@ -26,9 +29,9 @@ def read_ctm(path: Path) -> dict[str, list[Word]]:
     path = Path(path)
     words: dict[str, list[Word]] = {}
     channel_of: dict[str, str] = {}
-    for number, line in enumerate(_lines(path), start=1):
-        fields = line.split()
-        if not fields or fields[0].startswith(";;"):
+    for number, line in numbered_lines(path):
+        fields = _COLUMNS.split(line.strip(" \t"))  # other white space may be inside a word
+        if fields == [""] or fields[0].startswith(";;"):
             continue
         try:
             word = _word(fields)
@@ -67,12 +70,3 @@ def _seconds(field: str, what: str) -> Decimal:
     if not value.is_finite() or value < 0:
         raise ValueError(f"the {what} should be a number from 0 up, got {field!r}")
     return value
-
-
-def _lines(path: Path) -> list[str]:
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    try:
-        return path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text ({error.reason})") from error

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from slue_ner.core.lines import json_line, numbered_lines
 from slue_ner.core.types import Word
 from slue_ner.data.ctm import read_ctm
 from slue_ner.data.textgrid import read_textgrid
@@ -99,20 +99,14 @@ def _from_textgrids(
 
 def _read_jsonl(path: Path) -> dict[str, list[Word]]:
     times: dict[str, list[Word]] = {}
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text ({error.reason})") from error
-    for number, line in enumerate(lines, start=1):
+    for number, line in numbered_lines(path):
         if not line.strip():
             continue
         try:
-            id_, words = _parsed(json.loads(line))
+            id_, words = _parsed(json_line(line))
             if id_ in times:
                 raise ValueError(f"id {id_!r} was already used; ids must be unique")
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise ValueError(f"{path}:{number}: {error}") from error
         times[id_] = words
     return times

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from slue_ner.core.canonical import canonical
 from slue_ner.core.types import EntitySpan, Utterance, Word
 from slue_ner.text.normalize import ner_form
 
@@ -37,7 +38,8 @@ def fit_words(text: str, words: Sequence[Word]) -> tuple[Word, ...]:
 
     A word that the NER form splits (``eu's`` to ``eu 's``) gives its time to the first part; the
     others last no time and stand at its end, as in SLUE's cascade and in ESPnet's references.
-    Capitals and punctuation of the aligner's words do not matter, and ``""``, ``sil``, ``sp``
+    Capitals and punctuation of the aligner's words do not matter, nor do ways to write one letter
+    (see ``canonical``), and ``""``, ``sil``, ``sp``
     and ``<eps>`` are silences.
 
     Raises:
@@ -47,7 +49,7 @@ def fit_words(text: str, words: Sequence[Word]) -> tuple[Word, ...]:
     fitted: list[Word] = []
     position = 0
     for word in words:
-        for number, part in enumerate(_parts(word.text, expected, position)):
+        for number, part in enumerate(_parts(canonical(word.text).text, expected, position)):
             if part:
                 if position == len(expected):
                     raise ValueError(f"the alignment goes on with {part!r} after the text's end")

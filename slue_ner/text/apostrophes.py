@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from slue_ner.core.canonical import canonical, lower_case
 from slue_ner.core.types import Word
 from slue_ner.text.normalize import ner_form
 
@@ -27,8 +28,8 @@ def to_ner_form(words: Iterable[Word]) -> tuple[Word, ...]:
     """Words of any recogniser in SLUE's NER form: lower case, no ``. , ! ? ;``, apostrophes split.
 
     The first piece of a word that is split gets its time, the others the instant at which it
-    ends. A typographic apostrophe is read as a plain one. A word that is only punctuation is
-    dropped; numbers stay as they are written.
+    ends. Words are read in canonical form. A word that is only punctuation is dropped; numbers
+    stay as they are written.
     """
     return tuple(
         piece
@@ -38,8 +39,8 @@ def to_ner_form(words: Iterable[Word]) -> tuple[Word, ...]:
 
 
 def plain_letters(text: str) -> str:
-    """Lower case, with the typewriter's apostrophe."""
-    return text.lower().replace("\u2019", "'")
+    """Canonical, in lower case; a symbol that this leaves nothing of stays as it is."""
+    return lower_case(canonical(text).text).text or text
 
 
 def match_words(words: Sequence[Word], texts: Sequence[str]) -> tuple[Word, ...] | None:
