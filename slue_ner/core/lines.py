@@ -42,15 +42,14 @@ def json_line(line: str) -> Any:
     """The JSON value of one line.
 
     Raises:
-        ValueError: for what is no JSON, and for half of a surrogate pair, which no file in UTF-8
-            could hold again, naming the field.
+        json.JSONDecodeError: for what is no JSON.
+        ValueError: for half of a surrogate pair, which no file in UTF-8 could hold again, naming
+            the field.
     """
     try:
         value = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{error.msg} at character {error.pos + 1}: not JSON") from error
     except RecursionError as error:
-        raise ValueError("not JSON that can be read: too many brackets") from error
+        raise json.JSONDecodeError("Too many brackets", line[:20], 0) from error
     if "\\ud" in line or "\\uD" in line:  # nothing else makes one
         _check_whole_characters(value, "")
     return value

@@ -44,6 +44,7 @@ def prepare_slue_hub(
     revision: str | None = None,
     tune_share: float = 0.1,
     seed: int = 0,
+    marks: str = "keep",
     listen: bool = True,
     progress: Progress | None = None,
 ) -> PreparedDataset:
@@ -59,6 +60,7 @@ def prepare_slue_hub(
         revision: commit, branch or tag on the hub; the newest when ``None``.
         tune_share: of fine-tune to hold out as tune; 0 for none.
         seed: decides which speakers are held out.
+        marks: what becomes of texts that cannot be written as symbols, see ``settle_marks``.
         listen: decode every file, not only its header.
         progress: called with rows or files done and in all.
 
@@ -103,6 +105,7 @@ def prepare_slue_hub(
         warnings=warnings,
         tune_share=tune_share,
         seed=seed,
+        marks=marks,
         listen=listen,
         progress=progress,
     )

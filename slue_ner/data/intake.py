@@ -10,6 +10,7 @@ from typing import Any
 from slue_ner.core.types import Utterance
 from slue_ner.data.audio import SAMPLE_RATE
 from slue_ner.data.dataset import SPLITS, PreparedDataset, check_unique_ids, write_dataset
+from slue_ner.data.marks import settle_marks
 from slue_ner.data.splits import with_tune
 from slue_ner.data.survey import Progress, Survey, shown, survey_audio
 
@@ -22,6 +23,7 @@ def finish_dataset(
     warnings: Sequence[str] = (),
     tune_share: float = 0.1,
     seed: int = 0,
+    marks: str = "keep",
     listen: bool = True,
     progress: Progress | None = None,
 ) -> PreparedDataset:
@@ -34,6 +36,7 @@ def finish_dataset(
         warnings: sentences about what was left out so far.
         tune_share: of fine-tune to hold out as tune; 0 for none.
         seed: decides which speakers are held out.
+        marks: what becomes of texts that cannot be written as symbols, see ``settle_marks``.
         listen: decode every file, not only its header (see ``survey_audio``).
         progress: called with files done and in all.
 
@@ -43,7 +46,10 @@ def finish_dataset(
     if not any(splits.values()):
         raise ValueError(f"{source['kind']}: no utterances found, so there is nothing to prepare")
     check_unique_ids(splits)
-    ordered = {name: list(splits[name]) for name in SPLITS if splits.get(name)}
+    settled, marked = settle_marks(splits, marks)
+    if not settled:
+        raise ValueError(f"{source['kind']}: nothing is left to prepare; {marked[0]}")
+    ordered = {name: settled[name] for name in SPLITS if settled.get(name)}
     unmeasured, notes = with_tune(ordered, share=tune_share, seed=seed)
     every = [utterance for utterances in unmeasured.values() for utterance in utterances]
     paths = {utterance.id: utterance.audio for utterance in every if utterance.audio is not None}
@@ -52,13 +58,14 @@ def finish_dataset(
         name: [_measured(utterance, survey) for utterance in utterances]
         for name, utterances in unmeasured.items()
     }
-    sentences = (*warnings, *_text_warnings(measured), *survey.warnings(), *notes)
+    sentences = (*warnings, *marked, *_text_warnings(measured), *survey.warnings(), *notes)
     record = {
         **source,
         "options": {
             **source.get("options", {}),
             "tune_share": tune_share,
             "seed": seed,
+            "marks": marks,
             "listen": listen,
         },
         "converted": survey.num_converted,

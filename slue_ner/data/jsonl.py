@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ def prepare_jsonl(
     lower_case: bool = False,
     tune_share: float = 0.1,
     seed: int = 0,
+    marks: str = "keep",
     listen: bool = True,
     progress: Progress | None = None,
 ) -> PreparedDataset:
@@ -43,6 +45,7 @@ def prepare_jsonl(
         lower_case: make capitals small first.
         tune_share: of fine-tune to hold out as tune, unless the file has a tune split.
         seed: decides which speakers are held out.
+        marks: what becomes of texts that cannot be written as symbols, see ``settle_marks``.
         listen: decode every file, not only its header.
         progress: called with files done and in all.
 
@@ -79,6 +82,7 @@ def prepare_jsonl(
         warnings=[*notes, *_unusual_texts(utterances, kept_as_is=kept_as_is)],
         tune_share=tune_share,
         seed=seed,
+        marks=marks,
         listen=listen,
         progress=progress,
     )
@@ -97,7 +101,8 @@ def _parsed(source: Path, number: int, line: str) -> dict[str, Any]:
     try:
         record = json_line(line)
     except ValueError as error:
-        raise ValueError(f"{source}:{number}: {error}") from error
+        kind = "not JSON: " if isinstance(error, json.JSONDecodeError) else ""
+        raise ValueError(f"{source}:{number}: {kind}{error}") from error
     if not isinstance(record, dict):
         raise ValueError(
             f"{source}:{number}: expected one JSON object a line, got {type(record).__name__}"

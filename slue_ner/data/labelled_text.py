@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -91,7 +92,8 @@ def _read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
         try:
             record = json_line(line)
         except ValueError as error:
-            raise ValueError(f"{path}:{number}: {error}") from error
+            kind = "not JSON: " if isinstance(error, json.JSONDecodeError) else ""
+            raise ValueError(f"{path}:{number}: {kind}{error}") from error
         if not isinstance(record, dict):
             raise ValueError(f"{path}:{number}: expected one JSON object a line")
         records.append((number, record))
