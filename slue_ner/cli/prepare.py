@@ -37,7 +37,7 @@ def run(arguments: list[str]) -> int:
     with progress_on(console, "preparing") as progress:
         prepared = options.prepare(options, progress)
     for warning in prepared.warnings:
-        console.print(f"note: {warning}", highlight=False)
+        console.print(f"note: {warning}", highlight=False, markup=False)
     for name, counts in prepared.splits.items():
         speakers = "" if counts.num_speakers is None else f", {counts.num_speakers} speakers"
         console.print(

@@ -58,7 +58,7 @@ def _done(choice: str, gone: Sequence[str]) -> str:
         return f"{found}, and are left out"
     if choice == "remove":
         entities = f", {len(gone)} entities that were nothing else with them" if gone else ""
-        return f"{found}, which were taken out{entities} ({DELIMITER!r} became a space)"
+        return f"{found}, which were taken out{entities}; {DELIMITER!r} became a space"
     return (
         f"{found}, which a recogniser could not write: they are kept, training and language "
         "models of these labels leave them out; --marks remove takes the marks out of the texts, "
@@ -68,13 +68,13 @@ def _done(choice: str, gone: Sequence[str]) -> str:
 
 def listed_words(lost: Mapping[str, Sequence[str]]) -> str:
     """The first twenty ids with their words, those of the raw set alone marked, and counts."""
-    ids = [f"{id_} ({' '.join(map(_named, words))})" for id_, words in lost.items()]
+    ids = [f"{id_} ({', '.join(map(_named, words))})" for id_, words in lost.items()]
     counts = Counter(word for words in lost.values() for word in words)
     more = f" and {len(ids) - _NUM_LISTED} more" if len(ids) > _NUM_LISTED else ""
-    frequent = ", ".join(f"{word} in {count}" for word, count in counts.most_common(_NUM_LISTED))
+    frequent = ", ".join(f"{word!r} in {count}" for word, count in counts.most_common(_NUM_LISTED))
     return f"{'; '.join(ids[:_NUM_LISTED])}{more}; texts by word: {frequent}"
 
 
 def _named(word: str) -> str:
     in_combined = word in COMBINED.marks or DELIMITER in word
-    return word if in_combined else f"{word}, in the raw label set"
+    return repr(word) if in_combined else f"{word!r} of the raw label set"

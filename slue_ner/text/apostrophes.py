@@ -31,11 +31,16 @@ def to_ner_form(words: Iterable[Word]) -> tuple[Word, ...]:
     ends. Words are read in canonical form. A word that is only punctuation is dropped; numbers
     stay as they are written.
     """
-    return tuple(
+    return tuple(piece for word in words for piece in _pieces(word, split_to_ner_form(word.text)))
+
+
+def split_to_ner_form(text: str) -> list[str]:
+    """The words of a text of any recogniser, by the same rules."""
+    return [
         piece
-        for word in words
-        for piece in _pieces(word, ner_form(plain_letters(word.text), ())[0].split())
-    )
+        for word in canonical(text).text.split()
+        for piece in ner_form(plain_letters(word), ())[0].split()
+    ]
 
 
 def plain_letters(text: str) -> str:
