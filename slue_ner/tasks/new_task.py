@@ -183,7 +183,7 @@ def _tunable(
     kept, lost = readable(tune, vocabulary)
     left_out |= {f"on tune, {reason}": ids for reason, ids in lost.items()}
     if tune and not kept:
-        raise ValueError(f"data.tune={split} cannot be tuned on: all texts hold {LOST_IN_SYMBOLS}")
+        raise ValueError(f"data.tune={split} cannot be tuned on: all texts have {LOST_IN_SYMBOLS}")
     return kept
 
 

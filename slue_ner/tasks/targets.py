@@ -43,10 +43,7 @@ def target_ids(utterance: Utterance, vocabulary: Vocabulary) -> list[int]:
     return vocabulary.encode(to_symbols(target_words(utterance, vocabulary.label_set)))
 
 
-LOST_IN_SYMBOLS = (
-    "words that are entity marks or hold '|', which cannot be read back from symbols "
-    "(`slue-ner prepare ... --marks remove` takes them out)"
-)
+LOST_IN_SYMBOLS = "entity marks or '|' among the words (`slue-ner prepare --marks`)"
 """Why an utterance is left out, in words for a user."""
 
 

@@ -80,3 +80,11 @@ def test_a_missing_file_and_another_encoding_are_named(tmp_path: Path) -> None:
     path.write_bytes(b"a 1 0 1 caf\xe9\n")
     with pytest.raises(ValueError, match=r"latin\.ctm: not UTF-8"):
         read_ctm(path)
+
+
+def test_white_space_of_other_kinds_is_part_of_a_word(tmp_path: Path) -> None:
+    path = tmp_path / "a.ctm"
+    path.write_text(
+        "\ufeffa 1 0.0 0.5 new\u00a0york\na\t1 0.5 0.5 x\u2028y 0.9\n", encoding="utf-8"
+    )
+    assert [word.text for word in read_ctm(path)["a"]] == ["new\u00a0york", "x\u2028y"]
