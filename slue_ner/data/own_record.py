@@ -157,6 +157,11 @@ def _position(
 def _search(phrase: str, text: str, position: int, rules: TextRules) -> tuple[int, int]:
     phrase = plain(phrase, lower=rules.lower_case)
     found = find_words(phrase, text, position)
+    if found is None and not find_words(phrase, text, 0) and phrase.casefold() in text.casefold():
+        raise ValueError(
+            f"phrase {phrase!r} stands in the text only inside a longer word; let the entity cover "
+            "whole words, or write spaces between the words of the text"
+        )
     if found is None:
         reason = (
             "stands before the entity listed ahead of it; list entities from left to right"

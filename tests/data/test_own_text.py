@@ -53,6 +53,12 @@ def test_an_entity_inside_a_word_is_refused_with_the_word() -> None:
         read("\u6211\u5728\u5317\u4eac", {"label": "GPE", "start_char": 2, "end_char": 4})
 
 
+def test_a_phrase_inside_a_longer_word_is_refused_with_a_way_out_that_works() -> None:
+    for text, phrase in (("in romania", "roma"), ("\u6211\u5728\u5317\u4eac", "\u5317\u4eac")):
+        with pytest.raises(ValueError, match=r"only inside a longer word; .* write spaces between"):
+            read(text, {"label": "GPE", "phrase": phrase})
+
+
 def test_text_in_the_ner_form_has_entities_of_whole_words() -> None:
     with pytest.raises(ValueError, match="does not cover whole words"):
         read("the eu-wide", {"label": "ORG", "start_char": 4, "end_char": 6}, normalized=True)
