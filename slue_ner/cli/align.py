@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,14 +127,12 @@ def _compare(reference: Path, found: Path, *, page: Path | None) -> int:
 
 def _records(path: Path) -> list[Utterance] | list[Prediction]:
     """The records of a manifest or of a predictions file; only the former name a split."""
+    from slue_ner.core.lines import json_line, numbered_lines
     from slue_ner.core.records import read_manifest, read_predictions
 
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    with path.open(encoding="utf-8") as file:
-        first = file.readline()
+    first = next((line for _, line in numbered_lines(path) if line.strip()), "")
     try:
-        is_manifest = "split" in json.loads(first)
+        is_manifest = "split" in json_line(first)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}:1: neither an utterance nor a prediction") from error
     return read_manifest(path) if is_manifest else read_predictions(path)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from slue_ner import __version__
+from slue_ner.cli.notes import notes_on_stderr
 from slue_ner.core.suggest import nearest
 
 COMMANDS = {
@@ -60,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # the hub's client logs every failed request before we say in one sentence what it means
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     try:
-        status: int = import_module(f"slue_ner.cli.{command}").run(rest)
+        with notes_on_stderr():
+            status: int = import_module(f"slue_ner.cli.{command}").run(rest)
         return status
     except KeyboardInterrupt:
         print(f"slue-ner {command}: interrupted; the same command starts again", file=sys.stderr)

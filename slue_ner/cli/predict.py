@@ -73,6 +73,8 @@ def _pipeline_of(options: argparse.Namespace) -> str:
 
 def _check(options: argparse.Namespace, pipeline: str) -> None:
     """Refuse options that would have no effect."""
+    if options.ner_form and pipeline != "cascade":
+        raise ValueError("--ner-form is for a predictions file in a cascade; leave it out")
     if (options.text_ner is None) == (pipeline == "cascade"):
         raise ValueError("--pipeline cascade and --text-ner RUN go together; give both or neither")
     if options.emissions is not None and pipeline not in ("end_to_end", "frames"):
@@ -109,6 +111,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--text-ner", type=Path, metavar="RUN", help="finds the entities in what the run writes"
+    )
+    parser.add_argument(
+        "--ner-form",
+        action="store_true",
+        help="of a predictions file as the recogniser: read it by the rules of a .ctm (lower case, "
+        "no . , ! ? ;, 's a word of its own)",
     )
     parser.add_argument(
         "--localizer", type=Path, metavar="YAML", help="what `slue-ner tune localizer` wrote"

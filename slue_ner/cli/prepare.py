@@ -54,6 +54,7 @@ def _slue_voxpopuli(options: argparse.Namespace, progress: Progress) -> Prepared
     shared = {
         "tune_share": options.tune_share,
         "seed": options.seed,
+        "marks": options.marks,
         "listen": not options.headers_only,
         "progress": progress,
     }
@@ -106,6 +107,7 @@ def _jsonl(options: argparse.Namespace, progress: Progress) -> PreparedDataset:
         listen=not options.headers_only,
         tune_share=options.tune_share,
         seed=options.seed,
+        marks=options.marks,
         progress=progress,
     )
 
@@ -124,6 +126,7 @@ def _synthetic(options: argparse.Namespace, progress: Progress) -> PreparedDatas
         seed=options.seed,
         text=tuple(options.text or ()),
         tune_share=options.tune_share,
+        marks=options.marks,
         num_workers=options.num_workers or os.cpu_count() or 1,
     )
     return prepare_synthetic(options.out, made, progress=progress)
@@ -222,6 +225,13 @@ def _common(parser: argparse.ArgumentParser) -> None:
         help="of fine-tune, held out by speaker; 0 for none (default: 0.1)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of everything drawn at random")
+    parser.add_argument(
+        "--marks",
+        choices=("keep", "remove", "leave-out"),
+        default="keep",
+        help="texts with words such as & or $, which are entity marks, or with |: keep them (not "
+        "trained on), take the marks out, or leave the utterances out (default: keep)",
+    )
 
 
 def _audio(parser: argparse.ArgumentParser) -> None:

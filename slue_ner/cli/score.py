@@ -16,6 +16,7 @@ def run(arguments: list[str]) -> int:
     """Score a predictions file; a table by default, JSON on request."""
     options = _parser().parse_args(arguments)
     from slue_ner.cli.console import stdout
+    from slue_ner.core.canonical_records import warn
     from slue_ner.core.files import write_json
     from slue_ner.core.records import read_manifest, read_predictions
     from slue_ner.evaluation.bootstrap import BootstrapOptions
@@ -23,11 +24,18 @@ def run(arguments: list[str]) -> int:
     from slue_ner.evaluation.seen import training_phrases
     from slue_ner.evaluation.table import render
     from slue_ner.pipelines.provenance import provenance
+    from slue_ner.text.recognised import foreign_note, in_ner_form
 
     seen = None if options.seen is None else training_phrases(read_manifest(options.seen))
+    references = read_manifest(options.references)
+    predictions = read_predictions(options.predictions)
+    if options.ner_form:
+        predictions = [in_ner_form(prediction) for prediction in predictions]
+    elif (foreign := foreign_note(predictions, references, flag="--ner-form")) is not None:
+        warn(f"{options.predictions}: {foreign}")
     result = score(
-        read_manifest(options.references),
-        read_predictions(options.predictions),
+        references,
+        predictions,
         labels=options.labels,
         missing_as_empty=options.missing_as_empty,
         intervals=BootstrapOptions(resamples=options.resamples, seed=options.seed)
@@ -57,6 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--references", type=Path, required=True, help="manifest")
     parser.add_argument("--predictions", type=Path, required=True, help="predictions file")
+    parser.add_argument(
+        "--ner-form",
+        action="store_true",
+        help="predictions of another recogniser: read them by the rules that a .ctm gets (lower "
+        "case, no . , ! ? ;, 's a word of its own)",
+    )
     parser.add_argument(
         "--json",
         metavar="PATH",

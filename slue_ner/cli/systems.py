@@ -91,6 +91,7 @@ def run_cascade(
             weights=options.weights,
             decoding=chosen_decoding(options),
             note=_say_on(console),
+            ner_form=options.ner_form,
             **running,
         )
     return cascade(heard, tagger, device=pick_device(options.device))

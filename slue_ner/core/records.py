@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from slue_ner.core.canonical import Changes
+from slue_ner.core.canonical_records import (
+    Note,
+    canonical_prediction,
+    canonical_utterance,
+    warn,
+)
 from slue_ner.core.files import atomic_path
+from slue_ner.core.lines import json_line, numbered_lines
 from slue_ner.core.suggest import nearest
 from slue_ner.core.types import EntitySpan, Prediction, TokenSpan, Utterance, Word
 from slue_ner.core.validation import check_prediction, check_utterance
@@ -35,22 +43,29 @@ _PREDICTION_KEYS = (
 
 
 def read_manifest(
-    path: Path, *, mended: Callable[[Utterance], Utterance] | None = None
+    path: Path,
+    *,
+    mended: Callable[[Utterance], Utterance] | None = None,
+    note: Note = warn,
 ) -> list[Utterance]:
     """Read and check a manifest; audio paths come back resolved against its folder.
+
+    Texts are brought to canonical form (``core.canonical``), positions with them.
 
     Args:
         path: of the manifest.
         mended: what is done to an utterance before it is checked.
+        note: told what was changed, if anything was.
 
     Raises:
         ValueError: for a malformed line or an id that occurs twice, as ``file:line: what``.
     """
     path = Path(path)
     folder = path.parent.absolute()
+    changes = Changes()
 
     def parse(record: Json) -> Utterance:
-        utterance = utterance_from_json(record)
+        utterance = canonical_utterance(utterance_from_json(record), changes)
         if mended is not None:
             utterance = mended(utterance)
         check_utterance(utterance)
@@ -58,7 +73,9 @@ def read_manifest(
             return utterance
         return replace(utterance, audio=folder / utterance.audio)
 
-    return _read_records(path, parse)
+    utterances = _read_records(path, parse)
+    changes.tell(str(path), note)
+    return utterances
 
 
 def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
@@ -74,15 +91,18 @@ def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
     _write_records(path, (line(utterance) for utterance in utterances))
 
 
-def read_predictions(path: Path) -> list[Prediction]:
-    """Read and check a predictions file; errors as in ``read_manifest``."""
+def read_predictions(path: Path, *, note: Note = warn) -> list[Prediction]:
+    """Read and check a predictions file; form, note and errors as in ``read_manifest``."""
+    changes = Changes()
 
     def parse(record: Json) -> Prediction:
-        prediction = prediction_from_json(record)
+        prediction = canonical_prediction(prediction_from_json(record), changes)
         check_prediction(prediction)
         return prediction
 
-    return _read_records(Path(path), parse)
+    predictions = _read_records(Path(path), parse)
+    changes.tell(str(path), note)
+    return predictions
 
 
 def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
@@ -167,9 +187,11 @@ def prediction_from_json(record: Json) -> Prediction:
 def _read_records(path: Path, parse: Callable[[Json], Record]) -> list[Record]:
     records: list[Record] = []
     line_of: dict[str, int] = {}
-    for number, line in _lines(path):
+    for number, line in numbered_lines(path):
+        if not line.strip():
+            continue
         try:
-            record = json.loads(line)
+            record = json_line(line)
             if not isinstance(record, dict):
                 raise ValueError(f"expected one JSON object a line, got {type(record).__name__}")
             parsed = parse(record)
@@ -183,18 +205,6 @@ def _read_records(path: Path, parse: Callable[[Json], Record]) -> list[Record]:
         line_of[parsed.id] = number
         records.append(parsed)
     return records
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield number, line
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text ({error.reason})") from error
 
 
 def _write_records(path: Path, records: Iterable[Json]) -> None:

@@ -77,7 +77,7 @@ def _check_entities(utterance: Utterance, where: str) -> None:
             raise ValueError(
                 f"{where}: {name} is not what the text has at [{start}, {end}): {text[start:end]!r}"
             )
-        if not _covers_whole_words(text, start, end):
+        if not covers_whole_words(text, start, end):
             raise ValueError(f"{where}: {name} does not cover whole words at [{start}, {end})")
         if entity.end is not None and utterance.num_samples is not None:
             _check_end(entity.end, utterance.duration, f"{where}: {name}")
@@ -90,7 +90,7 @@ def _check_entities(utterance: Utterance, where: str) -> None:
             raise ValueError(f"{where}: {name} and {other} overlap at character {start}")
 
 
-def _covers_whole_words(text: str, start: int, end: int) -> bool:
+def covers_whole_words(text: str, start: int, end: int) -> bool:
     """An entity that cuts a word could not be written as a tagged transcript."""
     padded = f" {text} "
     inside = text[start:end]

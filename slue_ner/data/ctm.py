@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
+from slue_ner.core.lines import lines_of
 from slue_ner.core.types import Word
 from slue_ner.data.encodings import decoded, is_latin
 
+_COLUMNS = re.compile(r"[ \t]+")
 _MOST_COLUMNS = 8  # NIST later added a type and a speaker after the confidence
 
 
@@ -61,9 +64,9 @@ def scan_ctm(path: Path) -> Ctm:
     words: dict[str, list[Word]] = {}
     problems: dict[str, str] = {}
     channel_of: dict[str, str] = {}
-    for number, line in enumerate(decoded(content).split("\n"), start=1):
-        fields = line.split()
-        if not fields or fields[0].startswith(";;"):
+    for number, line in lines_of(decoded(content)):
+        fields = _COLUMNS.split(line.strip(" \t"))  # other white space may be inside a word
+        if fields == [""] or fields[0].startswith(";;"):
             continue
         try:
             word = _word(fields)

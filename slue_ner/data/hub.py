@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as parquet
 
+from slue_ner.core.canonical import Changes
 from slue_ner.core.files import sha256
 from slue_ner.core.suggest import nearest
 from slue_ner.core.types import Utterance
@@ -25,7 +26,8 @@ from slue_ner.data.hub_parquet import (
 )
 from slue_ner.data.intake import finish_dataset
 from slue_ner.data.survey import Progress
-from slue_ner.text.normalize import LabeledSpan, asr_form, ner_form
+from slue_ner.text.normalize import LabeledSpan, asr_form, check_spans, ner_form
+from slue_ner.text.published import canonical_spans
 
 HUB_ID = "asapp/slue"
 _CONFIG = "voxpopuli"
@@ -42,6 +44,7 @@ def prepare_slue_hub(
     revision: str | None = None,
     tune_share: float = 0.1,
     seed: int = 0,
+    marks: str = "keep",
     listen: bool = True,
     progress: Progress | None = None,
 ) -> PreparedDataset:
@@ -57,6 +60,7 @@ def prepare_slue_hub(
         revision: commit, branch or tag on the hub; the newest when ``None``.
         tune_share: of fine-tune to hold out as tune; 0 for none.
         seed: decides which speakers are held out.
+        marks: what becomes of texts that cannot be written as symbols, see ``settle_marks``.
         listen: decode every file, not only its header.
         progress: called with rows or files done and in all.
 
@@ -78,15 +82,18 @@ def prepare_slue_hub(
     total = num_rows([path for paths in files.values() for path in paths])
     audio = AudioFolder(out / "audio")
     splits: dict[str, list[Utterance]] = {}
+    changes = Changes()
     done = 0
     for split, paths in files.items():
         splits[split] = []
         for path in paths:
             for where, row in _rows(path):
-                splits[split].append(_utterance(row, where=where, split=split, audio=audio))
+                utterance = _utterance(row, changes, where=where, split=split, audio=audio)
+                splits[split].append(utterance)
                 done += 1
                 if progress is not None:
                     progress(done, total)
+    changes.tell(str(source), warnings.append)
     return finish_dataset(
         out,
         splits,
@@ -98,6 +105,7 @@ def prepare_slue_hub(
         warnings=warnings,
         tune_share=tune_share,
         seed=seed,
+        marks=marks,
         listen=listen,
         progress=progress,
     )
@@ -129,14 +137,18 @@ def _opened(path: Path) -> Iterator[parquet.ParquetFile]:
         yield file
 
 
-def _utterance(row: dict[str, Any], *, where: str, split: str, audio: AudioFolder) -> Utterance:
+def _utterance(
+    row: dict[str, Any], changes: Changes, *, where: str, split: str, audio: AudioFolder
+) -> Utterance:
     try:
-        id_ = row["id"]
-        if not isinstance(id_, str) or not isinstance(row["normalized_text"], str):
+        id_, published = row["id"], row["normalized_text"]
+        if not isinstance(id_, str) or not isinstance(published, str):
             raise ValueError("id and normalized_text should be strings")
         labels = row.get("normalized_ner")
         spans = _spans(labels if labels is not None else row.get("normalized_combined_ner"))
-        text, entities = ner_form(row["normalized_text"], spans)
+        check_spans(published, spans)
+        published, spans = canonical_spans(published, spans, where=id_, changes=changes)
+        text, entities = ner_form(published, spans)
         speaker = row["speaker_id"]
         return Utterance(
             id=id_,
@@ -146,7 +158,7 @@ def _utterance(row: dict[str, Any], *, where: str, split: str, audio: AudioFolde
             sample_rate=16_000,
             text=text,
             speaker=None if speaker in (None, "", "None") else str(speaker),
-            asr_text=asr_form(row["normalized_text"]),
+            asr_text=asr_form(published),
             raw_text=row["raw_text"],
             entities=entities,
         )

@@ -16,6 +16,7 @@ from slue_ner.data.dataset import (
     check_unique_ids,
     write_dataset,
 )
+from slue_ner.data.marks import settle_marks
 from slue_ner.data.own_words import with_own_words
 from slue_ner.data.splits import with_dev, with_tune
 from slue_ner.data.survey import Progress, Survey, shown, survey_audio
@@ -31,6 +32,7 @@ def finish_dataset(
     hold_out_dev: bool = False,
     tune_share: float = 0.1,
     seed: int = 0,
+    marks: str = "keep",
     listen: bool = True,
     progress: Progress | None = None,
 ) -> PreparedDataset:
@@ -45,6 +47,7 @@ def finish_dataset(
         hold_out_dev: hold the share out as dev first.
         tune_share: of fine-tune to hold out as tune; 0 for none.
         seed: decides which speakers are held out.
+        marks: what becomes of texts that cannot be written as symbols, see ``settle_marks``.
         listen: decode every file, not only its header (see ``survey_audio``).
         progress: called with files done and in all.
 
@@ -54,8 +57,11 @@ def finish_dataset(
     if not any(splits.values()):
         raise ValueError(f"{source['kind']}: no utterances found, so there is nothing to prepare")
     check_unique_ids(splits)
+    settled, marked = settle_marks(splits, marks)
+    if not settled:
+        raise ValueError(f"{source['kind']}: nothing is left to prepare; {marked[0]}")
     names = (*SPLITS, UNLABELLED)
-    unmeasured = {name: list(splits[name]) for name in names if splits.get(name)}
+    unmeasured = {name: settled[name] for name in names if settled.get(name)}
     notes: list[str] = []
     for hold_out in (with_dev, with_tune) if hold_out_dev else (with_tune,):
         unmeasured, more = hold_out(unmeasured, share=tune_share, seed=seed)
@@ -70,13 +76,14 @@ def finish_dataset(
     if own_words:
         measured, more = with_own_words(measured)
         notes += more
-    sentences = (*warnings, *_text_warnings(measured), *survey.warnings(), *notes)
+    sentences = (*warnings, *marked, *_text_warnings(measured), *survey.warnings(), *notes)
     record = {
         **source,
         "options": {
             **source.get("options", {}),
             "tune_share": tune_share,
             "seed": seed,
+            "marks": marks,
             "listen": listen,
         },
         "converted": survey.num_converted,

@@ -10,7 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from slue_ner.core.canonical import Changes
 from slue_ner.core.files import sha256
+from slue_ner.core.lines import json_line, numbered_lines
 from slue_ner.core.listing import listed
 from slue_ner.core.records import read_manifest
 from slue_ner.core.suggest import nearest
@@ -32,6 +34,7 @@ def prepare_jsonl(
     lower_case: bool = False,
     tune_share: float = 0.1,
     seed: int = 0,
+    marks: str = "keep",
     listen: bool = True,
     progress: Progress | None = None,
 ) -> PreparedDataset:
@@ -49,6 +52,7 @@ def prepare_jsonl(
         tune_share: of fine-tune to hold out as tune, unless the file has a tune split; where
             no line says its split, the same share is held out as dev first.
         seed: decides which speakers are held out.
+        marks: what becomes of texts that cannot be written as symbols, see ``settle_marks``.
         listen: decode every file, not only its header.
         progress: called with files done and in all.
 
@@ -67,7 +71,9 @@ def prepare_jsonl(
         utterances, notes = _from_manifest(source)
         hold_out_dev = False
     else:
-        utterances, notes = _own_utterances(source, lines, rules, share=tune_share)
+        changes = Changes()
+        utterances, notes = _own_utterances(source, lines, rules, changes, share=tune_share)
+        changes.tell(source.name, notes.append)
         hold_out_dev = not _any_has("split", lines)
     splits: dict[str, list[Utterance]] = {}
     for utterance in utterances:
@@ -83,13 +89,14 @@ def prepare_jsonl(
             "options": {"text_is_normalized": text_is_normalized, "lower_case": lower_case},
         },
         warnings=[
-            *_unusual_texts(utterances, kept_as_is=is_manifest or text_is_normalized),
             *notes,
+            *_unusual_texts(utterances, kept_as_is=is_manifest or text_is_normalized),
         ],
         own_words=not is_manifest,
         hold_out_dev=hold_out_dev,
         tune_share=tune_share,
         seed=seed,
+        marks=marks,
         listen=listen,
         progress=progress,
     )
@@ -100,24 +107,20 @@ _Line = tuple[int, "dict[str, Any] | ValueError"]
 
 
 def _read_lines(source: Path) -> list[_Line]:
-    if not source.is_file():
-        raise ValueError(f"{source}: no such file; give a file with one JSON object a line")
-    lines: list[_Line] = []
-    try:
-        with source.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    lines.append((number, _parsed(line)))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{source}: not UTF-8 text ({error.reason})") from error
-    return lines
+    hint = "give a file with one JSON object a line"
+    return [
+        (number, _parsed(line))
+        for number, line in numbered_lines(source, hint=hint)
+        if line.strip()
+    ]
 
 
 def _parsed(line: str) -> dict[str, Any] | ValueError:
     try:
-        record = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        return ValueError(f"not JSON: {error}")
+        record = json_line(line)
+    except ValueError as error:
+        kind = "not JSON: " if isinstance(error, json.JSONDecodeError) else ""
+        return ValueError(f"{kind}{error}")
     if not isinstance(record, dict):
         return ValueError(f"expected one JSON object a line, got {type(record).__name__}")
     return record
@@ -128,7 +131,7 @@ def _any_has(key: str, lines: Sequence[_Line]) -> bool:
 
 
 def _own_utterances(
-    source: Path, lines: Sequence[_Line], rules: TextRules, *, share: float
+    source: Path, lines: Sequence[_Line], rules: TextRules, changes: Changes, *, share: float
 ) -> tuple[list[Utterance], list[str]]:
     """The utterances of all lines, those without known entities apart, and what to say of it."""
     line_of: dict[str, int] = {}
@@ -141,7 +144,7 @@ def _own_utterances(
             if isinstance(line, ValueError):
                 raise line
             named = f"id {line.get('id')!r}: "
-            utterance = own_utterance(line, folder=source.parent, rules=rules)
+            utterance = own_utterance(line, folder=source.parent, rules=rules, changes=changes)
             if utterance.id in line_of:
                 raise ValueError(
                     f"the id was already used on line {line_of[utterance.id]}; ids must be unique"
@@ -209,7 +212,9 @@ def _from_manifest(source: Path) -> tuple[list[Utterance], list[str]]:
         every[0] += changes
         return timed
 
-    return read_manifest(source, mended=mended), every[0].notes()
+    notes: list[str] = []
+    utterances = read_manifest(source, mended=mended, note=notes.append)
+    return utterances, [*notes, *every[0].notes()]
 
 
 def _check_splits(source: Path, out: Path, splits: dict[str, list[Utterance]]) -> None:

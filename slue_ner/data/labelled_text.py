@@ -8,24 +8,32 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from slue_ner.core.canonical import Changes
+from slue_ner.core.canonical_records import Note, warn
+from slue_ner.core.lines import json_line, numbered_lines
 from slue_ner.core.records import read_manifest
 from slue_ner.core.suggest import nearest
 from slue_ner.core.types import Utterance
 from slue_ner.data.dataset import SPLITS
 from slue_ner.data.slue_tsv import read_slue_tsv
-from slue_ner.text.normalize import LabeledSpan, asr_form, ner_form
+from slue_ner.text.normalize import LabeledSpan, asr_form, check_spans, ner_form
+from slue_ner.text.published import canonical_spans
 
 _KEYS = ("id", "text", "entities", "split", "speaker")
 _ENTITY_KEYS = ("label", "start_char", "end_char", "phrase")
 
 
-def read_labelled_text(paths: Iterable[Path]) -> dict[str, list[Utterance]]:
+def read_labelled_text(paths: Iterable[Path], *, note: Note = warn) -> dict[str, list[Utterance]]:
     """Read text to be spoken, by split.
 
     A ``.tsv`` file has SLUE's columns. A ``.jsonl`` file is a manifest when its first line
     carries ``"schema"`` (its text is in the NER form already and is kept), or holds objects
     ``{"id", "text", "entities": [{"label", "start_char", "end_char"}]}`` with published text
     and, if wanted, ``split`` (else fine-tune) and ``speaker``.
+
+    Args:
+        paths: the files.
+        note: told what bringing the texts to canonical form changed.
 
     Returns:
         Utterances without audio or times, in the order of the files.
@@ -37,7 +45,7 @@ def read_labelled_text(paths: Iterable[Path]) -> dict[str, list[Utterance]]:
     splits: dict[str, list[Utterance]] = {}
     file_of: dict[str, Path] = {}
     for path in map(Path, paths):
-        for utterance in _read(path):
+        for utterance in _read(path, note):
             if utterance.split not in SPLITS:
                 raise ValueError(
                     f"{path}: utterance {utterance.id}: unknown split {utterance.split!r}; "
@@ -55,39 +63,40 @@ def read_labelled_text(paths: Iterable[Path]) -> dict[str, list[Utterance]]:
     return {split: splits[split] for split in SPLITS if split in splits}
 
 
-def _read(path: Path) -> Sequence[Utterance]:
+def _read(path: Path, note: Note) -> Sequence[Utterance]:
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
     if path.suffix == ".tsv":
-        return read_slue_tsv(path, split=None)
+        return read_slue_tsv(path, split=None, note=note)
     if path.suffix != ".jsonl":
         raise ValueError(f"{path}: labelled text is read from .tsv or .jsonl files")
     records = _read_lines(path)
     if records and "schema" in records[0][1]:
-        return [_without_audio(utterance) for utterance in read_manifest(path)]
+        return [_without_audio(utterance) for utterance in read_manifest(path, note=note)]
     utterances = []
+    changes = Changes()
     for number, record in records:
         try:
-            utterances.append(_utterance(record))
+            utterances.append(_utterance(record, changes))
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{path}:{number}: {error}") from error
+    changes.tell(path.name, note)
     return utterances
 
 
 def _read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
     records = []
-    try:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-            if not line.strip():
-                continue
-            record = json.loads(line)
-            if not isinstance(record, dict):
-                raise ValueError(f"{path}:{number}: expected one JSON object a line")
-            records.append((number, record))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text ({error.reason})") from error
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}:{number}: not JSON: {error}") from error
+    for number, line in numbered_lines(path):
+        if not line.strip():
+            continue
+        try:
+            record = json_line(line)
+        except ValueError as error:
+            kind = "not JSON: " if isinstance(error, json.JSONDecodeError) else ""
+            raise ValueError(f"{path}:{number}: {kind}{error}") from error
+        if not isinstance(record, dict):
+            raise ValueError(f"{path}:{number}: expected one JSON object a line")
+        records.append((number, record))
     return records
 
 
@@ -98,7 +107,7 @@ def _without_audio(utterance: Utterance) -> Utterance:
     )
 
 
-def _utterance(record: dict[str, Any]) -> Utterance:
+def _utterance(record: dict[str, Any], changes: Changes) -> Utterance:
     _check_keys(record, _KEYS, required=("id", "text"))
     raw_text = record["text"]
     if not isinstance(raw_text, str) or not isinstance(record["id"], str) or not record["id"]:
@@ -107,7 +116,10 @@ def _utterance(record: dict[str, Any]) -> Utterance:
         raise ValueError(
             f"text {raw_text[:60]!r} has capitals; give it lower-cased, numbers spelled out"
         )
-    text, entities = ner_form(raw_text, [_span(entity) for entity in record.get("entities", ())])
+    spans = [_span(entity) for entity in record.get("entities", ())]
+    check_spans(raw_text, spans)
+    read, spans = canonical_spans(raw_text, spans, where=record["id"], changes=changes)
+    text, entities = ner_form(read, spans, whole_words=True)
     speaker = record.get("speaker")
     return Utterance(
         id=record["id"],
@@ -117,7 +129,7 @@ def _utterance(record: dict[str, Any]) -> Utterance:
         sample_rate=16_000,
         text=text,
         speaker=None if speaker is None else str(speaker),
-        asr_text=asr_form(raw_text),
+        asr_text=asr_form(read),
         raw_text=raw_text,
         entities=entities,
     )

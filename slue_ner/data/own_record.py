@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from slue_ner.core.canonical import Changes
 from slue_ner.core.labels import check_label
 from slue_ner.core.suggest import nearest
 from slue_ner.core.types import EntitySpan, Utterance, Word
+from slue_ner.core.validation import covers_whole_words
 from slue_ner.data.dataset import SPLITS
+from slue_ner.text.borders import find_words
 from slue_ner.text.normalize import LabeledSpan, asr_form, ner_form
+from slue_ner.text.published import Published, plain, published
 
 _KEYS = ("id", "audio", "text", "entities", "speaker", "split", "words")
 _Times = tuple[float | None, float | None]
@@ -38,7 +41,13 @@ class TextRules:
             )
 
 
-def own_utterance(record: dict[str, Any], *, folder: Path, rules: TextRules) -> Utterance:
+def own_utterance(
+    record: dict[str, Any],
+    *,
+    folder: Path,
+    rules: TextRules,
+    changes: Changes | None = None,
+) -> Utterance:
     """Read ``{"id", "audio", "text", "entities", ...}``.
 
     Args:
@@ -48,6 +57,7 @@ def own_utterance(record: dict[str, Any], *, folder: Path, rules: TextRules) -> 
             ``split`` and ``words`` (``{"text", "start", "end"}`` each); docs/own_data.md.
         folder: of the file, which audio paths are relative to.
         rules: what is done to the text.
+        changes: counts what bringing the text to canonical form changes.
 
     Raises:
         ValueError: naming the field, what it holds and what it should hold.
@@ -58,12 +68,11 @@ def own_utterance(record: dict[str, Any], *, folder: Path, rules: TextRules) -> 
         raise ValueError(f"split {split!r}; {nearest(split, SPLITS)}")
     id_, original = _string(record, "id"), _string(record, "text")
     speaker = _string(record, "speaker") if record.get("speaker") is not None else None
-    # positions must survive: one blank for every kind of white space, one letter for a letter
-    text = re.sub(r"\s", " ", original)
-    if rules.lower_case:
-        text = "".join(low if len(low := char.lower()) == 1 else char for char in text)
+    changes = Changes() if changes is None else changes
+    read = published(original, where=id_, changes=changes, lower=rules.lower_case)
+    text = read.text
     entities_of = record.get("entities")
-    spans, times = _located([] if entities_of is None else entities_of, text)
+    spans, times = _located([] if entities_of is None else entities_of, original, read, rules)
     if rules.normalized:
         normalized, asr_text = text, None
         entities = tuple(
@@ -71,7 +80,7 @@ def own_utterance(record: dict[str, Any], *, folder: Path, rules: TextRules) -> 
             for label, start, length in spans
         )
     else:
-        normalized, entities = ner_form(text, spans)
+        normalized, entities = ner_form(text, spans, whole_words=True)
         asr_text = asr_form(text)
     return Utterance(
         id=id_,
@@ -91,8 +100,10 @@ def own_utterance(record: dict[str, Any], *, folder: Path, rules: TextRules) -> 
     )
 
 
-def _located(entities: Any, text: str) -> tuple[list[LabeledSpan], list[_Times]]:
-    """Spans and times of the entities, in order of appearance."""
+def _located(
+    entities: Any, original: str, read: Published, rules: TextRules
+) -> tuple[list[LabeledSpan], list[_Times]]:
+    """Spans in the text that is read on, and times, of the entities in order of appearance."""
     if not isinstance(entities, list):
         raise ValueError(f"field 'entities' should be a list, got {entities!r}")
     located: list[tuple[LabeledSpan, _Times]] = []
@@ -103,7 +114,7 @@ def _located(entities: Any, text: str) -> tuple[list[LabeledSpan], list[_Times]]
         _check_keys(entity, _ENTITY_KEYS, required=("label",), what="entity field")
         label = _string(entity, "label")
         check_label(label)
-        start, end = _position(entity, text, position)
+        start, end = _position(entity, original, read, position, rules)
         position = end
         times = (_seconds(entity, "start"), _seconds(entity, "end"))
         located.append(((label, start, end - start), times))
@@ -111,44 +122,59 @@ def _located(entities: Any, text: str) -> tuple[list[LabeledSpan], list[_Times]]
     return [span for span, _ in located], [times for _, times in located]
 
 
-def _position(entity: dict[str, Any], text: str, position: int) -> tuple[int, int]:
+def _position(
+    entity: dict[str, Any], original: str, read: Published, position: int, rules: TextRules
+) -> tuple[int, int]:
     start, end, phrase = (entity.get(key) for key in ("start_char", "end_char", "phrase"))
     if start is None and end is None:
-        if not isinstance(phrase, str) or not phrase.strip():
+        if not isinstance(phrase, str) or not plain(phrase):
             raise ValueError(
                 f"entity {entity['label']} needs start_char and end_char, or a phrase of the text"
             )
-        return _search(phrase, text, position)
+        return _search(phrase, read.text, position, rules)
     if type(start) is not int or type(end) is not int:
         raise ValueError(
             f"entity {entity['label']}: start_char and end_char should be whole numbers, "
             f"got {start!r} and {end!r}"
         )
-    if not 0 <= start < end <= len(text):
+    if not 0 <= start < end <= len(original):
         raise ValueError(
             f"entity {entity['label']} covers characters [{start}, {end}) "
-            f"but the text has {len(text)} characters"
+            f"but the text has {len(original)} characters"
         )
-    if phrase is not None and str(phrase).casefold() != text[start:end].casefold():
+    there = original[start:end]
+    if phrase is not None and plain(str(phrase)).casefold() != plain(there).casefold():
         raise ValueError(
             f"entity {entity['label']} {phrase!r} is not what the text has at "
-            f"[{start}, {end}): {text[start:end]!r}"
+            f"[{start}, {end}): {there!r}"
+        )
+    start, end = read.moved(start, end)
+    if start == end:
+        raise ValueError(f"entity {entity['label']} covers {there!r}, which holds no word")
+    if rules.normalized and not covers_whole_words(read.text, start, end):
+        raise ValueError(
+            f"entity {entity['label']} {there!r} does not cover whole words of the text, which is "
+            "said to be in the NER form; cut the words there, or leave text_is_normalized out"
         )
     return start, end
 
 
-def _search(phrase: str, text: str, position: int) -> tuple[int, int]:
-    words = r"\s+".join(re.escape(word) for word in phrase.split())
-    pattern = re.compile(rf"(?<!\w){words}(?!\w)", re.IGNORECASE)
-    match = pattern.search(text, position)
-    if match is None:
+def _search(phrase: str, text: str, position: int, rules: TextRules) -> tuple[int, int]:
+    phrase = plain(phrase, lower=rules.lower_case)
+    found = find_words(phrase, text, position)
+    if found is None and not find_words(phrase, text, 0) and phrase.casefold() in text.casefold():
+        raise ValueError(
+            f"phrase {phrase!r} stands in the text only inside a longer word; let the entity cover "
+            "whole words, or write spaces between the words of the text"
+        )
+    if found is None:
         reason = (
             "stands before the entity listed ahead of it; list entities from left to right"
-            if pattern.search(text)
+            if find_words(phrase, text, 0)
             else "is not in the text as whole words"
         )
         raise ValueError(f"phrase {phrase!r} {reason}, or give start_char and end_char")
-    return match.start(), match.end()
+    return found
 
 
 def _words(words: Any) -> tuple[Word, ...] | None:
@@ -165,7 +191,7 @@ def _words(words: Any) -> tuple[Word, ...] | None:
         start, end = _seconds(word, "start"), _seconds(word, "end")
         if start is None or end is None:
             raise ValueError(f"word {word['text']!r} needs a start and an end in seconds")
-        read.append(Word(_string(word, "text"), start, end))
+        read.append(Word(plain(_string(word, "text")), start, end))
     return tuple(read)
 
 

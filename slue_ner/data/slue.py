@@ -24,6 +24,7 @@ def prepare_slue_voxpopuli(
     *,
     tune_share: float = 0.1,
     seed: int = 0,
+    marks: str = "keep",
     skip_missing_audio: bool = False,
     listen: bool = True,
     progress: Progress | None = None,
@@ -39,6 +40,7 @@ def prepare_slue_voxpopuli(
         out: folder for the manifests.
         tune_share: of fine-tune to hold out as tune; 0 for none.
         seed: decides which speakers are held out.
+        marks: what becomes of texts that cannot be written as symbols, see ``settle_marks``.
         skip_missing_audio: leave utterances without a file out of fine-tune, and only there:
             scores on part of dev or test compare with nothing.
         listen: decode every file, not only its header.
@@ -58,7 +60,8 @@ def prepare_slue_voxpopuli(
             warnings.append(_why_left_out(folder, split))
             continue
         files[tsv.name] = sha256(tsv)
-        utterances, missing = _with_audio(folder, split, read_slue_tsv(tsv, split=split))
+        rows = read_slue_tsv(tsv, split=split, note=warnings.append)
+        utterances, missing = _with_audio(folder, split, rows)
         if missing:
             may_skip = skip_missing_audio and split == "fine-tune"
             sentence = (
@@ -81,6 +84,7 @@ def prepare_slue_voxpopuli(
         warnings=warnings,
         tune_share=tune_share,
         seed=seed,
+        marks=marks,
         listen=listen,
         progress=progress,
     )

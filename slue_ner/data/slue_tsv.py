@@ -7,9 +7,12 @@ import csv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from slue_ner.core.canonical import Changes
+from slue_ner.core.canonical_records import Note, warn
 from slue_ner.core.suggest import nearest
 from slue_ner.core.types import Utterance
-from slue_ner.text.normalize import LabeledSpan, asr_form, ner_form
+from slue_ner.text.normalize import LabeledSpan, asr_form, check_spans, ner_form
+from slue_ner.text.published import canonical_spans
 
 COLUMNS = (
     "id",
@@ -23,12 +26,13 @@ COLUMNS = (
 _IGNORED_COLUMNS = ("index", "local_path", "raw_combined_ner", "normalized_combined_ner")
 
 
-def read_slue_tsv(path: Path, *, split: str | None) -> list[Utterance]:
+def read_slue_tsv(path: Path, *, split: str | None, note: Note = warn) -> list[Utterance]:
     """Read a labelled SLUE-VoxPopuli TSV.
 
     Args:
         path: tab separated, with a header and without quoting.
         split: what the ``split`` column must say in every row; ``None`` takes what it says.
+        note: told what bringing the texts to canonical form changed; SLUE's own are canonical.
 
     Returns:
         Utterances without audio, in file order.
@@ -39,6 +43,7 @@ def read_slue_tsv(path: Path, *, split: str | None) -> list[Utterance]:
     """
     line_of: dict[str, int] = {}
     utterances = []
+    changes = Changes()
     for number, row in _read_rows(path):
         where = f"{path}:{number}"
         id_ = row["id"]
@@ -50,9 +55,10 @@ def read_slue_tsv(path: Path, *, split: str | None) -> list[Utterance]:
         if split is not None and row["split"] != split:
             raise ValueError(f"{where}: id {id_}: split is {row['split']!r}, expected {split!r}")
         try:
-            utterances.append(_utterance(row))
+            utterances.append(_utterance(row, changes))
         except ValueError as error:
             raise ValueError(f"{where}: id {id_}: {error}") from error
+    changes.tell(path.name, note)
     return utterances
 
 
@@ -111,10 +117,13 @@ def _check_header(path: Path, header: list[str]) -> None:
         raise ValueError(f"{path}:1: a column occurs twice in {', '.join(header)}")
 
 
-def _utterance(row: dict[str, str]) -> Utterance:
+def _utterance(row: dict[str, str], changes: Changes) -> Utterance:
     if not row["id"] or "/" in row["id"] or "\0" in row["id"]:
         raise ValueError("an id names an audio file: it must not be empty or hold '/'")
-    text, entities = ner_form(row["normalized_text"], _spans(row["normalized_ner"]))
+    published, spans = row["normalized_text"], _spans(row["normalized_ner"])
+    check_spans(published, spans)
+    published, spans = canonical_spans(published, spans, where=row["id"], changes=changes)
+    text, entities = ner_form(published, spans)
     return Utterance(
         id=row["id"],
         split=row["split"],
@@ -123,7 +132,7 @@ def _utterance(row: dict[str, str]) -> Utterance:
         sample_rate=16_000,
         text=text,
         speaker=None if row["speaker_id"] in ("None", "") else row["speaker_id"],
-        asr_text=asr_form(row["normalized_text"]),
+        asr_text=asr_form(published),
         raw_text=row["raw_text"],
         entities=entities,
     )

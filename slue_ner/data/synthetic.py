@@ -21,6 +21,7 @@ from slue_ner.data.dataset import (
 )
 from slue_ner.data.grammar import Sentence
 from slue_ner.data.labelled_text import read_labelled_text
+from slue_ner.data.marks import settle_marks
 from slue_ner.data.random_words import RANDOM_WORDS, write_random_sentences
 from slue_ner.data.sentences import write_sentences
 from slue_ner.data.splits import with_tune
@@ -47,6 +48,7 @@ class SyntheticOptions:
         text: labelled files to speak instead of the grammar's sentences; the numbers of
             utterances, the preset and ``max_words`` then do not apply.
         tune_share: of the text's fine-tune to hold out as tune, unless it has a tune split.
+        marks: what becomes of text that cannot be written as symbols, see ``settle_marks``.
         num_workers: processes that speak; they do not change the result.
     """
 
@@ -61,6 +63,7 @@ class SyntheticOptions:
     seed: int = 0
     text: tuple[Path, ...] = ()
     tune_share: float = 0.1
+    marks: str = "keep"
     num_workers: int = 2
 
     def __post_init__(self) -> None:
@@ -123,6 +126,8 @@ def _source(options: SyntheticOptions) -> dict[str, Any]:
     """All that decides the bytes of the corpus."""
     chosen = asdict(options)
     del chosen["num_workers"], chosen["text"]
+    if options.marks == "keep":
+        del chosen["marks"]
     if options.text:
         for name in ("num_fine_tune", "num_tune", "num_dev", "num_test", "preset", "max_words"):
             del chosen[name]
@@ -186,9 +191,11 @@ def _texts(options: SyntheticOptions) -> tuple[dict[str, list[Utterance]], list[
             for split, sentences in written.items()
             if sentences
         }, []
-    splits, warnings = with_tune(
-        read_labelled_text(options.text), share=options.tune_share, seed=options.seed
-    )
+    changed: list[str] = []
+    labelled = read_labelled_text(options.text, note=changed.append)
+    settled, marked = settle_marks(labelled, options.marks)
+    splits, warnings = with_tune(settled, share=options.tune_share, seed=options.seed)
+    warnings = [*changed, *marked, *warnings]
     empty = [u.id for utterances in splits.values() for u in utterances if not u.text]
     if empty:
         warnings.append(f"{len(empty)} utterances without a word are left out: {shown(empty)}")

@@ -127,7 +127,7 @@ class _Reader:
         return int(number)
 
     def error(self, what: str) -> ValueError:
-        line = len(self._text[: self._position + 1].splitlines()) or 1
+        line = len(re.findall(r"\r\n|\r|\n", self._text[: self._position])) + 1
         return ValueError(f"{self._path}:{line}: {what}")
 
     def _tokenized(self) -> Iterator[_Token]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from slue_ner.core.lines import BYTE_ORDER_MARK, ENDS_OF_LINES, json_line
 from slue_ner.core.types import Word
 from slue_ner.data.ctm import scan_ctm
 from slue_ner.data.encodings import is_latin
@@ -180,12 +180,12 @@ def _read_jsonl(path: Path) -> tuple[dict[str, list[Word]], dict[str, str]]:
         raise ValueError(f"{path}: no such file")
     times: dict[str, list[Word]] = {}
     problems: dict[str, str] = {}
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+    for number, line in enumerate(ENDS_OF_LINES.split(path.read_bytes()), start=1):
         if not line.strip():
             continue
         id_ = f"line {number}"
         try:
-            record = json.loads(line.decode("utf-8-sig"))
+            record = json_line(line.decode().lstrip(BYTE_ORDER_MARK))
             if isinstance(record, dict) and isinstance(record.get("id"), str):
                 id_ = record["id"]
             words = _parsed(record)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 
+from slue_ner.core.canonical import canonical
 from slue_ner.core.types import EntitySpan, Utterance, Word
 from slue_ner.core.validation import check_utterance
 from slue_ner.data.alignment_marks import is_mark, is_unknown_word, letters, may_be_a_word
@@ -47,11 +48,12 @@ def with_word_times(utterance: Utterance, words: Sequence[Word]) -> tuple[Uttera
 def fit_words(text: str, words: Sequence[Word]) -> tuple[Word, ...]:
     """Spell an aligner's words as the text does, which is in SLUE's NER form.
 
-    Only letters and digits have to agree, whatever their case. A word of the aligner that is
-    several in the text (``eu's`` and ``eu 's``) gives its time to the first; the others last no
-    time and stand at its end, as in SLUE's cascade and in ESPnet's references. Several that are
-    one in the text give it their time from the first to the last. Marks of silence become
-    ``""``; a mark of an unknown word is the word of the text at its place.
+    Only letters and digits have to agree, whatever their case and however they are written (see
+    ``canonical``). A word of the aligner that is several in the text (``eu's`` and ``eu 's``) gives
+    its time to the first; the others last no time and stand at its end, as in SLUE's cascade and in
+    ESPnet's references. Several that are one in the text give it their time from the first to the
+    last. Marks of silence become ``""``; a mark of an unknown word is the word of the text at its
+    place.
 
     Raises:
         ValueError: saying which word differs from the text.
@@ -128,7 +130,7 @@ def _ways_on(
         yield (i, j + 1), 2
     if i == len(words):
         return
-    word = words[i].text
+    word = canonical(words[i].text).text
     if is_mark(word):
         yield (i + 1, j), int(is_unknown_word(word))
     if j == len(expected):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -22,15 +23,19 @@ from typing import Any
 
 import yaml
 
+from slue_ner.core.canonical import Changes
+from slue_ner.core.canonical_records import Note, warn
 from slue_ner.core.config import from_mapping
 from slue_ner.core.files import write_text
 from slue_ner.core.labels import LabelSet
+from slue_ner.core.lines import numbered_lines
 from slue_ner.core.suggest import nearest
 from slue_ner.decoding.beam import BeamDecoder, BeamOptions
 from slue_ner.decoding.ngram_file import read_model
 from slue_ner.decoding.scoring_rules import Scorer
 from slue_ner.pipelines.run_files import read_config
 
+_COLUMNS = re.compile(r"[ \t]+")
 _REMARKS = ("tuned_on", "tuned_by", "f1", "wer")
 
 
@@ -77,10 +82,11 @@ class CTCDecoding:
                 "words, which unknown_score: null forbids; set unknown_score in the decoding file "
                 "(-2.0, say) or leave one of the models out"
             )
+        say = warn if note is None else note
         words = None if self.lm is None else read_model(self.lm)
         characters = None if self.character_lm is None else read_model(self.character_lm)
-        lexicon = None if self.lexicon is None else _read_lexicon(self.lexicon)
-        hot_words = None if self.hot_words is None else read_hot_words(self.hot_words)
+        lexicon = None if self.lexicon is None else _read_lexicon(self.lexicon, say)
+        hot_words = None if self.hot_words is None else read_hot_words(self.hot_words, note=say)
         try:
             scorer = Scorer(
                 symbols,
@@ -164,16 +170,20 @@ def write_ctc_decoding(path: Path, decoding: CTCDecoding, remarks: Mapping[str, 
     write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
-def read_hot_words(path: Path) -> dict[str, float]:
+def read_hot_words(path: Path, *, note: Note = warn) -> dict[str, float]:
     """Phrases of a file and how often the boost counts for each: ``phrase`` or ``phrase<TAB>2``.
+
+    Phrases are brought to canonical form, as transcripts are.
 
     Raises:
         ValueError: as ``file:line: what``.
     """
     phrases: dict[str, float] = {}
-    for number, line in enumerate(_read_lines(path), start=1):
-        phrase, _, times = line.partition("\t")
-        if not phrase.strip():
+    changes = Changes()
+    for number, line in numbered_lines(path):
+        field, _, times = line.partition("\t")
+        phrase = changes.of(f"line {number}", field.strip()).text
+        if not phrase:
             continue
         try:
             value = float(times) if times.strip() else 1.0
@@ -183,24 +193,21 @@ def read_hot_words(path: Path) -> dict[str, float]:
             raise ValueError(
                 f"{path}:{number}: {times!r} behind the tab should be a number of at least 0"
             )
-        phrases[" ".join(phrase.split())] = value
+        phrases[phrase] = value
     if not phrases:
         raise ValueError(f"{path}: no phrases; write one a line, as in the transcripts")
+    changes.tell(str(path), note)
     return phrases
 
 
-def _read_lexicon(path: Path) -> list[str]:
+def _read_lexicon(path: Path, note: Note) -> list[str]:
     """The first column of a file: a plain list of words, or a wav2letter lexicon."""
-    words = [line.split()[0] for line in _read_lines(path) if line.strip()]
+    words: list[str] = []
+    changes = Changes()
+    for number, line in numbered_lines(path):
+        columns = _COLUMNS.split(line.strip(" \t"))
+        words += changes.of(f"line {number}", columns[0]).text.split()
     if not words:
         raise ValueError(f"{path}: the lexicon is empty; write one word a line")
+    changes.tell(str(path), note)
     return list(dict.fromkeys(words))
-
-
-def _read_lines(path: Path) -> Iterable[str]:
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a text file in UTF-8 ({error})") from error

@@ -20,7 +20,8 @@ from slue_ner.pipelines.end_to_end import predict
 from slue_ner.pipelines.run_files import CONFIG_FILE
 from slue_ner.pipelines.run_folder import load_run
 from slue_ner.pipelines.whisper import recognise_with_whisper
-from slue_ner.text.apostrophes import plain_letters, to_ner_form
+from slue_ner.text.apostrophes import plain_letters
+from slue_ner.text.recognised import foreign_note, in_ner_form
 
 Progress = Callable[[int, int], None]
 
@@ -36,6 +37,7 @@ def recognise(
     progress: Progress | None = None,
     decoding: CTCDecoding | None = None,
     note: Callable[[str], None] | None = None,
+    ner_form: bool = False,
 ) -> list[Prediction]:
     """Transcribe every utterance; none is ever left out.
 
@@ -54,6 +56,8 @@ def recognise(
         progress: called with utterances done and in all.
         decoding: beam search over the symbols of a CTC source; ``None`` decodes greedily.
         note: called with a sentence about whatever the search cannot use or find.
+        ner_form: bring the words of a predictions ``.jsonl`` to the NER form too; one that this
+            program wrote has it already.
 
     Returns:
         One prediction an utterance, in the same order, without entities; those that failed
@@ -66,10 +70,15 @@ def recognise(
     path = Path(source)
     if decoding is not None and path.suffix in (".ctm", ".jsonl"):
         raise ValueError(f"{source} holds words, which cannot be decoded again; leave --lm out")
+    if ner_form and path.suffix != ".jsonl":
+        raise ValueError(
+            f"{source} is no predictions file; words of other sources are brought to the NER form "
+            "where that is needed, so leave --ner-form out"
+        )
     if path.suffix == ".ctm":
         return _from_ctm(path, utterances)
     if path.suffix == ".jsonl":
-        return _from_predictions(path, utterances)
+        return _from_predictions(path, utterances, ner_form=ner_form, note=note)
     running: dict[str, Any] = {"device": device, "progress": progress}
     loading: dict[str, Any] = {"batch_seconds": batch_seconds, "num_workers": num_workers}
     if (path / CONFIG_FILE).is_file():
@@ -108,17 +117,6 @@ def recognise(
     return [in_ner_form(prediction) for prediction in found]
 
 
-def in_ner_form(prediction: Prediction) -> Prediction:
-    """A recogniser's words, and text, in SLUE's NER form; tokens in its letters."""
-    words = to_ner_form(prediction.words or ())
-    tokens = prediction.tokens
-    if tokens is not None:
-        tokens = tuple(replace(token, symbol=plain_letters(token.symbol)) for token in tokens)
-    return replace(
-        prediction, text=" ".join(word.text for word in words), words=words, tokens=tokens
-    )
-
-
 def _from_ctm(path: Path, utterances: Sequence[Utterance]) -> list[Prediction]:
     """Words in the order of their starts, which a CTM should have but need not have."""
     words = {id: sorted(of_id, key=lambda word: word.start) for id, of_id in read_ctm(path).items()}
@@ -131,8 +129,19 @@ def _from_ctm(path: Path, utterances: Sequence[Utterance]) -> list[Prediction]:
     ]
 
 
-def _from_predictions(path: Path, utterances: Sequence[Utterance]) -> list[Prediction]:
-    found = {prediction.id: prediction for prediction in read_predictions(path)}
+def _from_predictions(
+    path: Path,
+    utterances: Sequence[Utterance],
+    *,
+    ner_form: bool,
+    note: Callable[[str], None] | None,
+) -> list[Prediction]:
+    read = read_predictions(path)
+    if ner_form:
+        read = [in_ner_form(prediction) for prediction in read]
+    elif note is not None and (sentence := foreign_note(read, utterances, flag="--ner-form")):
+        note(f"{path}: {sentence}")
+    found = {prediction.id: prediction for prediction in read}
     _check_ids(path, found, utterances)
     return [
         replace(found[utterance.id], entities=())

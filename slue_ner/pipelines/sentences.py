@@ -11,9 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from slue_ner.core.canonical import Changes
+from slue_ner.core.canonical_records import Note, warn
 from slue_ner.core.labels import LabelSet, label_set
+from slue_ner.core.lines import BYTE_ORDER_MARK
 from slue_ner.core.records import read_manifest
+from slue_ner.data.marks import listed_words
 from slue_ner.decoding.ngram_counts import check_words, split
+from slue_ner.text.marks import lost_words, survives
 from slue_ner.text.markup import target_words, to_symbols
 
 STDIN = "-"
@@ -41,7 +46,11 @@ class SentenceOptions:
 
 
 def read_sentences(
-    sources: Sequence[str], options: SentenceOptions, *, training: bool = False
+    sources: Sequence[str],
+    options: SentenceOptions,
+    *,
+    training: bool = False,
+    note: Note = warn,
 ) -> Iterator[list[str]]:
     """The sentences of one source after the other.
 
@@ -51,6 +60,8 @@ def read_sentences(
             lines are sentences without words, as in KenLM.
         options: how they are written.
         training: whether to refuse manifests of the split test.
+        note: told what was changed, as texts are brought to canonical form, and which utterances
+            are left out, as their words cannot be told from entity marks.
 
     Raises:
         ValueError: as ``file:line: what``, or ``file: what``.
@@ -59,43 +70,51 @@ def read_sentences(
         if source.endswith((".jsonl.gz", ".json")):
             raise ValueError(f"{source}: manifests end in .jsonl and are not packed")
         if source.endswith(".jsonl"):
-            sentences = _of_manifest(Path(source), options.label_set, training=training)
+            sentences = _of_manifest(Path(source), options.label_set, training=training, note=note)
         else:
-            sentences = _of_text(source)
+            sentences = _of_text(source, note)
         for where, words in sentences:
             check_words(words, f"{where}:")
             yield to_symbols(words) if options.unit == "characters" else words
 
 
 def _of_manifest(
-    path: Path, labels: LabelSet | None, *, training: bool
+    path: Path, labels: LabelSet | None, *, training: bool, note: Note
 ) -> Iterator[tuple[str, list[str]]]:
-    utterances = read_manifest(path)
+    utterances = read_manifest(path, note=note)
     of_test = next((utterance for utterance in utterances if utterance.split == "test"), None)
     if training and of_test is not None:
         raise ValueError(
             f"{path}: utterance {of_test.id} is of the split test, which no language model may be "
             "trained on; train on 'fine-tune'"
         )
+    lost = {u.id: lost_words(u.text) for u in utterances if not survives(u, labels)}
+    if lost:
+        note(
+            f"{path}: {len(lost)} of {len(utterances)} utterances are left out, since they hold "
+            "words that are entity marks or '|', which a recogniser cannot write; `slue-ner "
+            "prepare ... --marks remove` takes these words out: "
+            f"{listed_words(lost)}"
+        )
     for utterance in utterances:
-        try:
+        if utterance.id not in lost:
             yield f"{path}: utterance {utterance.id}", target_words(utterance, labels)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
 
 
-def _of_text(source: str) -> Iterator[tuple[str, list[str]]]:
+def _of_text(source: str, note: Note) -> Iterator[tuple[str, list[str]]]:
     name = "standard input" if source == STDIN else source
     number = 0
+    changes = Changes()
     with _opened(source) as lines:
         try:
             for number, line in enumerate(lines, start=1):
-                words = split(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-                yield f"{name}:{number}", words
+                words = " ".join(split(line.decode("utf-8").lstrip(BYTE_ORDER_MARK)))
+                yield f"{name}:{number}", changes.of(f"line {number}", words).text.split()
         except UnicodeDecodeError as error:
             raise ValueError(f"{name}:{number}: not UTF-8 text ({error.reason})") from error
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise ValueError(f"{name}: not a gzip file, or cut off ({error})") from error
+    changes.tell(name, note)
 
 
 def _opened(source: str) -> AbstractContextManager[Iterable[bytes]]:

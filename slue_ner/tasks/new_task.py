@@ -24,7 +24,7 @@ from slue_ner.tasks.ctc import CTCTask
 from slue_ner.tasks.frame_targets import FrameOptions, select_timed
 from slue_ner.tasks.frames import FrameTask
 from slue_ner.tasks.pretrain import PretrainTask
-from slue_ner.tasks.targets import CTCOptions, select
+from slue_ner.tasks.targets import LOST_IN_SYMBOLS, CTCOptions, readable, select
 from slue_ner.tasks.units import PretrainOptions, select_for_pretraining, unit_vocabulary
 from slue_ner.text.vocabulary import Vocabulary
 
@@ -81,6 +81,7 @@ def _new_ctc(
     vocabulary = _vocabulary(run_dir, lambda: _characters(train, marks))
     model, report = new_model(config, vocabulary, run_dir)
     kept, left_out = select(train, vocabulary, model.grid, **_limits(config))
+    tune = _tunable(tune, vocabulary, left_out, split=config.data.tune)
     task = CTCTask(
         model,
         vocabulary=vocabulary,
@@ -112,6 +113,7 @@ def _new_frames(
         vocabulary = _vocabulary(run_dir, lambda: _characters(train, marks))
         kept, too_short = select(kept, vocabulary, encoder.grid, **limits)
         left_out |= too_short
+        tune = _tunable(tune, vocabulary, left_out, split=config.data.tune)
     for what, split, utterances in (
         ("train", config.data.train, kept),
         ("tune", config.data.tune, tune),
@@ -168,6 +170,21 @@ def _new_pretraining(
         num_train=len(kept),
     )
     return NewTask(task, kept, left_out, 0 if vocabulary is None else len(vocabulary))
+
+
+def _tunable(
+    tune: Sequence[Utterance],
+    vocabulary: Vocabulary,
+    left_out: dict[str, list[str]],
+    *,
+    split: str,
+) -> list[Utterance]:
+    """What of tune can be written as symbols; the rest is put under ``left_out``."""
+    kept, lost = readable(tune, vocabulary)
+    left_out |= {f"on tune, {reason}": ids for reason, ids in lost.items()}
+    if tune and not kept:
+        raise ValueError(f"data.tune={split} cannot be tuned on: all texts have {LOST_IN_SYMBOLS}")
+    return kept
 
 
 def _limits(config: TrainConfig) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from slue_ner.core.time import FrameGrid, Seconds
 from slue_ner.core.types import Utterance
 from slue_ner.decoding.ctc import min_frames
+from slue_ner.text.marks import survives
 from slue_ner.text.markup import target_words, to_symbols
 from slue_ner.text.vocabulary import Vocabulary
 
@@ -42,6 +43,20 @@ def target_ids(utterance: Utterance, vocabulary: Vocabulary) -> list[int]:
     return vocabulary.encode(to_symbols(target_words(utterance, vocabulary.label_set)))
 
 
+LOST_IN_SYMBOLS = "entity marks or '|' among the words (`slue-ner prepare --marks`)"
+"""Why an utterance is left out, in words for a user."""
+
+
+def readable(
+    utterances: Sequence[Utterance], vocabulary: Vocabulary
+) -> tuple[list[Utterance], dict[str, list[str]]]:
+    """The utterances whose text comes back from its symbols, and the ids of others by reason."""
+    kept = [u for u in utterances if survives(u, vocabulary.label_set)]
+    ids = {utterance.id for utterance in kept}
+    lost = [utterance.id for utterance in utterances if utterance.id not in ids]
+    return kept, {LOST_IN_SYMBOLS: lost} if lost else {}
+
+
 def select(
     utterances: Sequence[Utterance],
     vocabulary: Vocabulary,
@@ -63,7 +78,7 @@ def select(
         speed: fastest that augmentation may play it.
     """
     kept: list[Utterance] = []
-    left_out: dict[str, list[str]] = {}
+    utterances, left_out = readable(utterances, vocabulary)
     for utterance in utterances:
         num_frames = grid.num_frames(int((utterance.num_samples or 0) / speed))
         target = target_ids(utterance, vocabulary)

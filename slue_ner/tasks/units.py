@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from slue_ner.core.time import FrameGrid, Seconds
 from slue_ner.core.types import Utterance
 from slue_ner.decoding.ctc import min_frames
+from slue_ner.text.marks import survives
 from slue_ner.text.markup import DELIMITER, to_symbols
 from slue_ner.text.vocabulary import BLANK, UNKNOWN, Vocabulary
 
@@ -62,14 +63,14 @@ class PretrainOptions:
 
 
 def units(utterance: Utterance, kind: str) -> list[str]:
-    """The units an utterance says; none when they are not known.
+    """The units an utterance says; none when they are not known, or hold the end of a word.
 
     Args:
         utterance: with a transcript or phones.
         kind: ``letters`` or ``phones``.
     """
     if kind == "letters":
-        return to_symbols(utterance.text.split())
+        return to_symbols(utterance.text.split()) if survives(utterance, None) else []
     return [phone.text for phone in utterance.phones or ()]
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from slue_ner.core.canonical import canonical, lower_case
 from slue_ner.core.types import Word
 from slue_ner.text.normalize import ner_form
 
@@ -27,19 +28,24 @@ def to_ner_form(words: Iterable[Word]) -> tuple[Word, ...]:
     """Words of any recogniser in SLUE's NER form: lower case, no ``. , ! ? ;``, apostrophes split.
 
     The first piece of a word that is split gets its time, the others the instant at which it
-    ends. A typographic apostrophe is read as a plain one. A word that is only punctuation is
-    dropped; numbers stay as they are written.
+    ends. Words are read in canonical form. A word that is only punctuation is dropped; numbers
+    stay as they are written.
     """
-    return tuple(
+    return tuple(piece for word in words for piece in _pieces(word, split_to_ner_form(word.text)))
+
+
+def split_to_ner_form(text: str) -> list[str]:
+    """The words of a text of any recogniser, by the same rules."""
+    return [
         piece
-        for word in words
-        for piece in _pieces(word, ner_form(plain_letters(word.text), ())[0].split())
-    )
+        for word in canonical(text).text.split()
+        for piece in ner_form(plain_letters(word), ())[0].split()
+    ]
 
 
 def plain_letters(text: str) -> str:
-    """Lower case, with the typewriter's apostrophe."""
-    return text.lower().replace("\u2019", "'")
+    """Canonical, in lower case; a symbol that this leaves nothing of stays as it is."""
+    return lower_case(canonical(text).text).text or text
 
 
 def match_words(words: Sequence[Word], texts: Sequence[str]) -> tuple[Word, ...] | None:

@@ -50,6 +50,17 @@ def write_tagged(utterance: Utterance, labels: LabelSet) -> list[str]:
         ValueError: when the text itself holds a mark of the set as a word, since it could not
             be read back.
     """
+    for word in utterance.text.split(" "):
+        if word in labels.marks:
+            raise ValueError(
+                f"utterance {utterance.id}: the word {word!r} is an entity mark of the "
+                f"{labels.name} label set; remove it from the text or use the other set"
+            )
+    return tagged_words(utterance, labels)
+
+
+def tagged_words(utterance: Utterance, labels: LabelSet) -> list[str]:
+    """As ``write_tagged``, whatever the text holds; ``text.marks`` says what can be read back."""
     starts: dict[int, str] = {}
     ends: set[int] = set()
     for entity in utterance.entities:
@@ -61,11 +72,6 @@ def write_tagged(utterance: Utterance, labels: LabelSet) -> list[str]:
     tagged: list[str] = []
     position = 0
     for word in utterance.text.split(" "):
-        if labels.label(word) is not None or word == END_SYMBOL:
-            raise ValueError(
-                f"utterance {utterance.id}: the word {word!r} is an entity mark of the "
-                f"{labels.name} label set; remove it from the text or use the other set"
-            )
         if position in starts:
             tagged.append(starts[position])
         tagged.append(word)

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from slue_ner.core.labels import check_label
 from slue_ner.core.types import EntitySpan
+from slue_ner.text.borders import check_border
 
 _NER_PUNCTUATION = str.maketrans("", "", ".,!?;")
 _ASR_PUNCTUATION = str.maketrans("", "", ".;?!")
@@ -21,7 +22,9 @@ LabeledSpan = tuple[str, int, int]
 """An annotated entity as SLUE publishes it: ``(label, start, length)`` in characters."""
 
 
-def ner_form(text: str, spans: Sequence[LabeledSpan]) -> tuple[str, tuple[EntitySpan, ...]]:
+def ner_form(
+    text: str, spans: Sequence[LabeledSpan], *, whole_words: bool = False
+) -> tuple[str, tuple[EntitySpan, ...]]:
     """Turn a published transcript and its entities into SLUE's NER form.
 
     The text is cut at the entity borders, each piece loses ``. , ! ? ;`` and is split into
@@ -31,18 +34,21 @@ def ner_form(text: str, spans: Sequence[LabeledSpan]) -> tuple[str, tuple[Entity
     empty word, which its own parser collapses again; here it is left out from the start.
 
     Args:
-        text: transcript as published.
+        text: transcript as published, canonical.
         spans: entities in any order; they must not overlap.
+        whole_words: refuse an entity that starts or ends inside a word. The official code cuts
+            the word there; what ``check_border`` says of other scripts is refused all the same.
 
     Returns:
         The words joined by single spaces, and the entities in order of appearance with
         positions in that text.
 
     Raises:
-        ValueError: for spans that overlap, leave the text, or hold no word.
+        ValueError: for spans that overlap, leave the text, hold no word, or cut a word.
     """
     ordered = sorted(spans, key=lambda span: span[1])
-    _check_spans(text, ordered)
+    check_spans(text, ordered)
+    _check_borders(text, ordered, whole_words=whole_words)
     words: list[str] = []
     entities: list[EntitySpan] = []
     position = 0
@@ -74,7 +80,9 @@ def join_apostrophes(text: str) -> str:
     return re.sub(r" (?=')", "", text)
 
 
-def _check_spans(text: str, ordered: Sequence[LabeledSpan]) -> None:
+def check_spans(text: str, spans: Sequence[LabeledSpan]) -> None:
+    """Raise ``ValueError`` for spans that leave the text, overlap or have unknown labels."""
+    ordered = sorted(spans, key=lambda span: span[1])
     for label, start, length in ordered:
         check_label(label)
         if start < 0 or length <= 0 or start + length > len(text):
@@ -88,6 +96,18 @@ def _check_spans(text: str, ordered: Sequence[LabeledSpan]) -> None:
                 f"entities {label} at [{start}, {start + length}) and {other} at "
                 f"{next_start} overlap"
             )
+
+
+def _check_borders(text: str, spans: Sequence[LabeledSpan], *, whole_words: bool) -> None:
+    for label, start, length in spans:
+        for verb, position in (("starts", start), ("ends", start + length)):
+            try:
+                check_border(text, position, whole_words=whole_words)
+            except ValueError as error:
+                phrase = text[start : start + length]
+                raise ValueError(
+                    f"entity {label} {phrase!r} {verb} inside a word: {error}"
+                ) from None
 
 
 def _outside_words(segment: str) -> list[str]:

@@ -15,7 +15,7 @@ from slue_ner.core.records import read_predictions, write_manifest
 from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import EntitySpan, Utterance
 from slue_ner.decoding.emissions import EmissionsWriter
-from slue_ner.pipelines.ctc_decoding import read_ctc_decoding
+from slue_ner.pipelines.ctc_decoding import read_ctc_decoding, read_hot_words
 from slue_ner.pipelines.end_to_end import weights_hash
 from slue_ner.text.vocabulary import Vocabulary
 
@@ -246,6 +246,14 @@ def test_what_a_search_left_out_is_told(decode, folder):
     assert texts(predictions) == ["the"] * 2
     assert "1 words of the lexicon" in ended.out and "first: 'qqq'" in ended.out
     assert "2 utterances were cut" in ended.out and "a wider one may help" in ended.out
+
+
+def test_hot_words_and_lexicons_are_read_in_canonical_form(tmp_path):
+    path = tmp_path / "hot.txt"
+    path.write_text("\ufeffo\u2019brien\u2028spoke\t2\njose\u0301\n", encoding="utf-8")
+    notes = []
+    assert read_hot_words(path, note=notes.append) == {"o'brien spoke": 2.0, "jos\u00e9": 1.0}
+    assert notes[0].startswith(f"{path}: 2 texts were brought to canonical form")
 
 
 def test_an_unknown_decoding_gets_the_nearest_known_one(decode):

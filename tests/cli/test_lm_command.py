@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import io
 import json
@@ -199,3 +200,25 @@ def test_slips_on_the_command_line_are_explained(slue_ner, corpus):
     ended = slue_ner(*training(corpus, "text.txt", "--cut-offs", "0,x"))
     assert ended.status == 2
     assert "'0,x' should be numbers such as 0,0,1" in ended.err
+
+
+def test_utterances_with_marks_are_left_out_and_listed_at_once(slue_ner, corpus):
+    given = read_manifest(corpus / "fine-tune.jsonl")
+    marked = [
+        dataclasses.replace(given[0], id=id, text=text, entities=())
+        for id, text in (("x", "r & d"), ("y", "a|b c"), ("z", "from [ here"))
+    ]
+    write_manifest(corpus / "marked.jsonl", [*given, *marked])
+    ended = slue_ner(*training(corpus, "marked.jsonl"))
+    assert ended.status == 0
+    assert f"2 of {len(given) + 3} utterances are left out" in ended.err
+    assert "x ('&'); y ('a|b'); texts by word" in ended.err
+    assert "[" in read_model(corpus / "lm.arpa").words
+
+
+def test_plain_text_is_read_in_canonical_form(slue_ner, corpus):
+    text = "\ufeffit\u2019s jose\u0301\u2028now\n"
+    (corpus / "typed.txt").write_text(text, encoding="utf-8")
+    ended = slue_ner(*training(corpus, "typed.txt", order=1))
+    assert set(read_model(corpus / "lm.arpa").words[3:]) == {"it's", "jos\u00e9", "now"}
+    assert "typed.txt: 1 text was brought to canonical form" in ended.err

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from slue_ner.core.records import read_manifest, write_predictions
+from slue_ner.core.records import read_manifest, read_predictions, write_predictions
 from slue_ner.core.types import EntitySpan, Prediction
 
 SCORE_WITHOUT_TORCH = """
@@ -153,3 +153,35 @@ def test_prediction_says_how_many_utterances_failed(slue_ner, tiny_overrides, ma
     ended = slue_ner("predict", str(run), *arguments, "--device", "cuda:99")
     assert ended.status == 1
     assert "device 'cuda:99' is not here" in ended.err
+
+
+def test_predictions_of_another_recogniser_get_a_note_or_the_ner_form(score, perfect, tmp_path):
+    loud = [
+        dataclasses.replace(
+            prediction,
+            text=prediction.text.upper() + ".",
+            entities=tuple(
+                dataclasses.replace(entity, phrase=f"{entity.phrase.upper()},")
+                for entity in prediction.entities
+            ),
+        )
+        for prediction in read_predictions(perfect)
+    ]
+    write_predictions(tmp_path / "loud.jsonl", loud)
+    ended = score(tmp_path / "loud.jsonl", "--json", "-", "--resamples", "0")
+    assert json.loads(ended.out)["wer"] == 1.0
+    assert "capital letters in 4 and punctuation in 4" in ended.err and "--ner-form" in ended.err
+    ended = score(tmp_path / "loud.jsonl", "--json", "-", "--resamples", "0", "--ner-form")
+    found = json.loads(ended.out)
+    assert (found["wer"], found["ner"]["micro"]["f1"], ended.err) == (0.0, 1.0, "")
+
+
+def test_a_typographic_prediction_is_read_as_the_reference_is(score, perfect, tmp_path):
+    typed = [
+        dataclasses.replace(prediction, text=prediction.text.replace(" ", "\u00a0\u200b"))
+        for prediction in read_predictions(perfect)
+    ]
+    write_predictions(tmp_path / "typed.jsonl", typed)
+    ended = score(tmp_path / "typed.jsonl", "--json", "-", "--resamples", "0")
+    assert json.loads(ended.out)["wer"] == 0.0
+    assert ended.err.count("4 texts were brought to canonical form") == 1

@@ -88,3 +88,11 @@ def test_a_scan_keeps_the_ids_whose_lines_are_right(tmp_path: Path) -> None:
     assert found.words == {"a": [Word("x", 0, 1)], "c": [Word("z", 0, 1)]}
     assert list(found.problems) == ["b"]
     assert found.problems["b"].startswith(f"{path}:3: 4 columns")
+
+
+def test_white_space_of_other_kinds_is_part_of_a_word(tmp_path: Path) -> None:
+    path = tmp_path / "a.ctm"
+    path.write_text(
+        "\ufeffa 1 0.0 0.5 new\u00a0york\na\t1 0.5 0.5 x\u2028y 0.9\n", encoding="utf-8"
+    )
+    assert [word.text for word in read_ctm(path)["a"]] == ["new\u00a0york", "x\u2028y"]

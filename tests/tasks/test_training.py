@@ -236,6 +236,18 @@ def test_unreadable_audio_in_tune_counts_as_missed(train, tmp_path, changed_corp
     assert values["val_wer"] == "1.0"
 
 
+@pytest.mark.parametrize("task", ["ctc_tagged", "ctc_plain"])
+def test_texts_with_marks_are_left_out_of_training_and_tune(train, tmp_path, tiny_corpus, task):
+    for name in ("fine-tune", "tune", "dev"):
+        first, *rest = read_manifest(tiny_corpus / f"{name}.jsonl")
+        text = f"{first.text} r & d a|b"
+        marked = dataclasses.replace(first, text=text, words=None, entities=())
+        write_manifest(tmp_path / "data" / f"{name}.jsonl", [marked, *rest])
+    overrides = (f"task={task}", "trainer.max_updates=1", f"data.root={tmp_path / 'data'}")
+    watched = train(tmp_path / "run", *overrides)
+    assert "val_wer" in {name for _, name, _ in watched.log()}
+
+
 def test_an_empty_training_or_tune_split_is_refused(train, tmp_path, tiny_corpus):
     folder = tmp_path / "changed"
     for name in ("fine-tune", "tune", "dev"):

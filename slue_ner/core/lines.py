@@ -1,0 +1,91 @@
+"""Lines of text files, the same for every reader: UTF-8, numbered, without byte order marks."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+BYTE_ORDER_MARK = "\ufeff"
+
+ENDS_OF_LINES = re.compile(rb"\r\n|\r|\n")
+"""Nothing else ends a line: U+2028, U+0085 and form feeds are characters of it."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def numbered_lines(path: Path, *, hint: str = "") -> Iterator[tuple[int, str]]:
+    """Number and text of every line, without its end; numbers start at 1.
+
+    A line ends as ``ENDS_OF_LINES`` says. A byte order mark before a line is dropped, also in the
+    middle of files that were put together.
+
+    Args:
+        path: the file.
+        hint: what to give instead when there is no such file.
+
+    Raises:
+        ValueError: naming the file that is not there, or the line that is not UTF-8.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file{hint and '; '}{hint}")
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                yield number, line.removesuffix("\n").lstrip(BYTE_ORDER_MARK)
+    except UnicodeDecodeError as error:
+        number = _line_of_bad_bytes(path)
+        raise ValueError(f"{path}: not UTF-8 text on line {number} ({error.reason})") from error
+
+
+def lines_of(text: str) -> Iterator[tuple[int, str]]:
+    """Number and text of every line of a file that has been read and decoded, as above."""
+    for number, line in enumerate(io.StringIO(text, newline=None), start=1):
+        yield number, line.removesuffix("\n").lstrip(BYTE_ORDER_MARK)
+
+
+def json_line(line: str) -> Any:
+    """The JSON value of one line.
+
+    Raises:
+        json.JSONDecodeError: for what is no JSON.
+        ValueError: for half of a surrogate pair, which no file in UTF-8 could hold again, naming
+            the field.
+    """
+    try:
+        value = json.loads(line)
+    except RecursionError as error:
+        raise json.JSONDecodeError("Too many brackets", line[:20], 0) from error
+    if "\\ud" in line or "\\uD" in line:  # nothing else makes one
+        _check_whole_characters(value, "")
+    return value
+
+
+def _check_whole_characters(value: Any, field: str) -> None:
+    if isinstance(value, str):
+        if (half := _SURROGATE.search(value)) is not None:
+            start = max(0, half.start() - 20)
+            raise ValueError(
+                f"{f'field {field!r}' if field else 'a text'} holds half of a character, "
+                f"{ascii(half[0])[1:-1]} at {half.start()} ({value[start : half.end() + 20]!r}); "
+                "write the whole character or leave it out"
+            )
+    elif isinstance(value, list):
+        for item in value:
+            _check_whole_characters(item, field)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check_whole_characters(key, field)
+            _check_whole_characters(item, f"{field}.{key}" if field else key)
+
+
+def _line_of_bad_bytes(path: Path) -> int:
+    content = path.read_bytes()
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        content = content[: error.start]
+    return len(ENDS_OF_LINES.findall(content)) + 1

@@ -1,0 +1,38 @@
+import pytest
+
+from slue_ner.core.lines import json_line, numbered_lines
+
+
+def test_lines_end_at_line_feeds_and_carriage_returns_alone(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes("\ufeffone\r\ntwo\u2028\x0b\x0c\x85\u2029two\rthree\n\ufefffour".encode())
+    assert list(numbered_lines(path)) == [
+        (1, "one"),
+        (2, "two\u2028\x0b\x0c\x85\u2029two"),
+        (3, "three"),
+        (4, "four"),  # a file that was put behind another one
+    ]
+
+
+def test_a_line_that_is_not_utf_8_is_named(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"one\r\ntwo\ncaf\xe9\n")
+    with pytest.raises(ValueError, match=r"a\.txt: not UTF-8 text on line 3"):
+        list(numbered_lines(path))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (r'{"text": "hi \ud83d rome"}', r"field 'text' holds half of a character, \\ud83d at 3"),
+        (r'{"entities": [{"phrase": "\uDE00"}]}', r"field 'entities.phrase' .* \\ude00 at 0"),
+        (r'{"\ud83d": 1}', "a text holds half of a character"),
+    ],
+)
+def test_half_a_character_is_named_with_its_field(line, message):
+    with pytest.raises(ValueError, match=message):
+        json_line(line)
+
+
+def test_both_halves_are_a_character():
+    assert json_line(r'"\ud83d\ude00"') == "\U0001f600"
