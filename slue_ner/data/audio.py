@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from io import BytesIO
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import soundfile
@@ -28,6 +29,9 @@ _EXACT = frozenset(
     ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")
 ) | frozenset(("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"))
 """Codecs of which libsndfile knows the length before it decodes them."""
+
+_UNCHECKED = frozenset(("AVR", "MAT4", "MAT5", "MPC2K", "SDS", "SVX", "VOC", "XI"))
+"""Formats of libsndfile that say how long they are, where nobody compares it with what is there."""
 
 _UNKNOWN = 2**40
 """So many frames stand for a length that libsndfile does not know."""
@@ -70,8 +74,8 @@ def probe(path: Path) -> AudioInfo:
     """
     path = Path(path)
     with _named_errors(path):
-        parts = [_length(stream, path) for stream in _streams(path)]
-        return _info(path, [part[0] for part in parts], parts[0][1], max(p[2] for p in parts))
+        lengths, rates, channels = zip(*(_length(s, path) for s in _streams(path)), strict=True)
+        return _info(path, lengths, rates, channels)
 
 
 def read_audio(path: Path) -> NDArray[np.float32]:
@@ -92,14 +96,10 @@ def hear(path: Path) -> tuple[AudioInfo, NDArray[np.float32]]:
     path = Path(path)
     with _named_errors(path):
         parts = [_decoded(stream, path) for stream in _streams(path)]
-        rates = sorted({rate for _, rate in parts})
-        if len(rates) > 1:
-            raise AudioError(
-                f"{path}: holds streams of {' and '.join(map(str, rates))} Hz; make one of them"
-            )
-        waveforms = [_mono(samples, rates[0], path) for samples, _ in parts]
-        num_channels = max(samples.shape[1] for samples, _ in parts)
-        info = _info(path, [len(waveform) for waveform in waveforms], rates[0], num_channels)
+        rates = [rate for _, rate in parts]
+        channels = [samples.shape[1] for samples, _ in parts]
+        info = _info(path, [len(samples) for samples, _ in parts], rates, channels)
+        waveforms = [_mono(samples, rate, path) for samples, rate in parts]
         waveform = waveforms[0] if len(waveforms) == 1 else np.concatenate(waveforms)
         if info.sample_rate != SAMPLE_RATE:
             waveform = soxr.resample(waveform, info.sample_rate, SAMPLE_RATE)
@@ -122,13 +122,17 @@ def _named_errors(path: Path) -> Iterator[None]:
         raise
     except soundfile.LibsndfileError as error:
         raise AudioError(
-            f"{path}: damaged, truncated or of an unknown codec ({error.error_string.strip()}); "
+            f"{path}: damaged, truncated or of an unknown codec ({_said(error)}); "
             "fetch it again, or convert it to 16-bit wav"
         ) from error
     except OSError as error:
         raise AudioError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (ValueError, TypeError, RuntimeError, MemoryError) as error:
         raise AudioError(f"{path}: {error or type(error).__name__}") from error
+
+
+def _said(error: soundfile.LibsndfileError) -> str:
+    return str(error.error_string).removeprefix("Error : ").strip(" .")
 
 
 def _streams(path: Path) -> list[Stream]:
@@ -142,9 +146,8 @@ def _streams(path: Path) -> list[Stream]:
     streams = find_streams(content)
     if not streams:
         raise _no_samples(path)
-    if len(streams) == 1 and streams[0].content is content:
-        # libsndfile reads a file quicker than bytes
-        return [Stream(path)]
+    if [stream.content for stream in streams] == [content]:
+        return [replace(streams[0], content=path)]
     return streams
 
 
@@ -158,7 +161,7 @@ class _Sequential(soundfile.SoundFile):
 def _opened(stream: Stream, path: Path) -> _Sequential:
     source = stream.content
     try:
-        file = _Sequential(BytesIO(source) if isinstance(source, bytes) else source)
+        file = _Sequential(_in_memory(source) if isinstance(source, bytes) else source)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: headerless .raw
         with path.open("rb") as opened:
             start = opened.read(16)
@@ -166,6 +169,11 @@ def _opened(stream: Stream, path: Path) -> _Sequential:
             f"{path}: not an audio file of a known format (it starts with {start!r}); "
             "wav, flac, ogg and mp3 can be read"
         ) from error
+    if file.format in _UNCHECKED:
+        file.close()
+        raise AudioError(
+            f"{path}: a {file.format} file, whose length cannot be checked; convert it to wav"
+        )
     if not LOWEST_RATE <= file.samplerate <= HIGHEST_RATE:
         file.close()
         raise AudioError(
@@ -173,6 +181,22 @@ def _opened(stream: Stream, path: Path) -> _Sequential:
             "fetch it again"
         )
     return file
+
+
+def _in_memory(content: bytes) -> int:
+    """A file with that content, which libsndfile closes.
+
+    It reads these quicker than Python's bytes.
+    """
+    if hasattr(os, "memfd_create"):
+        number = os.memfd_create("audio")
+    else:
+        with TemporaryFile() as file:
+            number = os.dup(file.fileno())
+    with os.fdopen(number, "wb", closefd=False) as file:
+        file.write(content)
+    os.lseek(number, 0, os.SEEK_SET)
+    return number
 
 
 def _length(stream: Stream, path: Path) -> tuple[int, int, int]:
@@ -216,11 +240,20 @@ def _mono(samples: NDArray[np.float32], rate: int, path: Path) -> NDArray[np.flo
     return waveform
 
 
-def _info(path: Path, num_frames: list[int], sample_rate: int, channels: int) -> AudioInfo:
-    num_samples = (2 * sum(num_frames) * SAMPLE_RATE + sample_rate) // (2 * sample_rate)
+def _info(
+    path: Path, lengths: Sequence[int], rates: Sequence[int], channels: Sequence[int]
+) -> AudioInfo:
+    """What the streams of a file are together."""
+    rate = rates[0]
+    if set(rates) != {rate}:
+        raise AudioError(
+            f"{path}: holds streams of {' and '.join(map(str, sorted(set(rates))))} Hz; give "
+            "each a file of its own"
+        )
+    num_samples = (2 * sum(lengths) * SAMPLE_RATE + rate) // (2 * rate)
     if num_samples <= 0:
         raise _no_samples(path)
-    return AudioInfo(num_samples, sample_rate, channels)
+    return AudioInfo(num_samples, rate, max(channels))
 
 
 def _no_samples(path: Path) -> AudioError:

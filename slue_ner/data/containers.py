@@ -1,4 +1,4 @@
-"""Where the samples of a wav, aiff, w64, caf or au file stand, by its bytes and not by its claims.
+"""Where the samples of a wav, aiff, w64, caf, au or sphere file stand, by its bytes and not by its claims.
 
 libsndfile trusts the size in the header: it opens a file that is cut short as a shorter one, a
 file whose writer could not seek back (and left a placeholder) as an empty one, and of two files
@@ -15,7 +15,8 @@ _STREAMED = 0x7FFF_0000
 """Sizes from here on are placeholders: writers that cannot seek back leave about 2 or 4 GiB."""
 
 _ROUND = 1_000_000
-"""Multiples of it are placeholders too, if large: 10^9, 2 * 10^9, with or without a header."""
+"""Multiples of it are placeholders too, if large: 10^9, 2 * 10^9, with or without a header; and
+so are powers of two."""
 
 _MPEG_TAGS = (0x50, 0x55)
 """Formats of wav whose samples are an mp3 stream."""
@@ -63,7 +64,7 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """What a header says: bytes of samples from ``start`` on, in the field at ``place``."""
+    """What a header says: bytes of samples from ``start`` on, in the field at ``place``, if any."""
 
     start: int
     size: int
@@ -147,6 +148,8 @@ def _reader(content: bytes, first: int) -> tuple[_Chunks | None, _Reader] | None
         return _CAF, _caf
     if start in (b".snd", b"dns."):
         return None, _au
+    if start == b"NIST" and b"shorten" not in content[first : first + 1024]:
+        return None, _sphere
     return None
 
 
@@ -193,6 +196,17 @@ def _au(content: bytes, first: int) -> _Claim:
     return _Claim(first + start, size, first + 8, f"{order}I")
 
 
+def _sphere(content: bytes, first: int) -> _Claim:
+    """NIST SPHERE: lines of text, of which libsndfile does not read the number of samples."""
+    lines = content[first : first + 1024].split(b"\n")
+    fields = {line.split()[0]: line.split()[-1] for line in lines[2:] if len(line.split()) == 3}
+    numbers = [int(lines[1])] + [
+        int(fields.get(name, default))
+        for name, default in ((b"sample_count", 0), (b"channel_count", 1), (b"sample_n_bytes", 2))
+    ]
+    return _Claim(first + numbers[0], numbers[1] * numbers[2] * numbers[3], first, "")
+
+
 def _found(content: bytes, first: int, head: int, name: bytes, chunks: _Chunks) -> tuple[int, int]:
     """Place and size of the chunk called ``name`` in the stream from ``first`` on."""
     position = first + head
@@ -209,7 +223,7 @@ def _settled(content: bytes, first: int, claim: _Claim, chunks: _Chunks | None) 
     if 0 <= size <= there:
         stop = _end(content, claim.start + size, first, chunks)
     if stop is None:
-        if not _is_placeholder(size):
+        if not _is_placeholder(size, claim.beside):
             if size > there:
                 raise ValueError(truncated(size - there))
             raise ValueError(
@@ -217,7 +231,9 @@ def _settled(content: bytes, first: int, claim: _Claim, chunks: _Chunks | None) 
                 "are no part of the format; export it again"
             )
         size, stop = max(0, there), len(content)
-    told = struct.pack(claim.field, min(size + claim.beside, _largest(claim.field)))
+    told = b""
+    if claim.field:
+        told = struct.pack(claim.field, min(size + claim.beside, _largest(claim.field)))
     return Samples(claim.start, size, first, stop, claim.place, told, claim.mpeg)
 
 
@@ -226,10 +242,10 @@ def _end(content: bytes, position: int, first: int, chunks: _Chunks | None) -> i
     if chunks is None:
         return _end_of_chunks(content, position, first, chunks)
     padding = -(position - first) % chunks.align
-    stop = _end_of_chunks(content, position + padding, first, chunks)
-    if stop is None and padding:  # many writers forget it
-        stop = _end_of_chunks(content, position, first, chunks)
-    return stop
+    for filled in (padding, 0, 1):  # some writers forget it, others fill where they need not
+        if (stop := _end_of_chunks(content, position + filled, first, chunks)) is not None:
+            return stop
+    return None
 
 
 def _end_of_chunks(
@@ -240,9 +256,9 @@ def _end_of_chunks(
             return position
         rest = len(content) - position
         if content.startswith(b"TAG", position) and rest == _NUM_TAG:
-            break
+            return position
         if rest <= _PADDING and not content[position:].strip(b"\0"):
-            break
+            return position
         if chunks is None or rest < chunks.num_head:
             return None
         name, size = chunks.read(content, position)
@@ -256,10 +272,11 @@ def _is_name(name: bytes) -> bool:
     return len(name) > 4 or (name.isascii() and name.decode().isprintable())
 
 
-def _is_placeholder(size: int) -> bool:
+def _is_placeholder(size: int, beside: int) -> bool:
     if size <= 0 or size >= _STREAMED:
         return True
-    return size >= 100 * _ROUND and any((size + head) % _ROUND == 0 for head in (0, 8, 36, 44))
+    near = [size + beside + head for head in (0, 8, 36, 44, -8, -36, -44)]
+    return size >= 100 * _ROUND and any(x % _ROUND == 0 or x & (x - 1) == 0 for x in near)
 
 
 def _largest(field: str) -> int:
