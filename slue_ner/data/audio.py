@@ -108,6 +108,11 @@ def hear(path: Path) -> tuple[AudioInfo, NDArray[np.float32]]:
         return info, np.ascontiguousarray(waveform, dtype=np.float32)
 
 
+def at_16_khz(num_frames: int, rate: int) -> int:
+    """Samples that so many frames become once read, to the nearest (halves up)."""
+    return (2 * num_frames * SAMPLE_RATE + rate) // (2 * rate)
+
+
 def is_silent(waveform: NDArray[np.float32]) -> bool:
     """Whether the peak of a waveform stays below -80 dBFS."""
     return bool(np.abs(waveform).max(initial=0.0) < SILENCE_PEAK)
@@ -151,7 +156,7 @@ def _streams(path: Path) -> list[Stream]:
     return streams
 
 
-class _Sequential(soundfile.SoundFile):
+class _Sequential(soundfile.SoundFile):  # type: ignore[misc]
     """A file read from its first frame to its last, without looking for the end in between."""
 
     def seekable(self) -> bool:
@@ -250,7 +255,7 @@ def _info(
             f"{path}: holds streams of {' and '.join(map(str, sorted(set(rates))))} Hz; give "
             "each a file of its own"
         )
-    num_samples = (2 * sum(lengths) * SAMPLE_RATE + rate) // (2 * rate)
+    num_samples = at_16_khz(sum(lengths), rate)
     if num_samples <= 0:
         raise _no_samples(path)
     return AudioInfo(num_samples, rate, max(channels))

@@ -1,4 +1,4 @@
-"""Where the samples of a wav, aiff, w64, caf, au or sphere file stand, by its bytes and not by its claims.
+"""Where the samples of a wav, aiff, w64, caf, au or sphere file are, by its bytes, not its claims.
 
 libsndfile trusts the size in the header: it opens a file that is cut short as a shorter one, a
 file whose writer could not seek back (and left a placeholder) as an empty one, and of two files
@@ -56,9 +56,9 @@ class Samples:
     def stream(self, content: bytes) -> bytes:
         """The stream alone, with a header that is true; the file's own bytes if they are that."""
         after = self.place + len(self.told)
-        if (self.first, self.stop) == (0, len(content)):
-            if content[self.place : after] == self.told:
-                return content
+        whole = (self.first, self.stop) == (0, len(content))
+        if whole and content[self.place : after] == self.told:
+            return content
         return content[self.first : self.place] + self.told + content[after : self.stop]
 
 
@@ -280,7 +280,7 @@ def _is_placeholder(size: int, beside: int) -> bool:
 
 
 def _largest(field: str) -> int:
-    return 2 ** (8 * struct.calcsize(field) - (field[1] == "q")) - 1
+    return int(2 ** (8 * struct.calcsize(field) - (field[1] == "q"))) - 1
 
 
 def truncated(missing: int) -> str:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from slue_ner.core.types import Utterance
-from slue_ner.data.audio import SAMPLE_RATE
+from slue_ner.data.audio import SAMPLE_RATE, AudioError
 from slue_ner.data.dataset import SPLITS, PreparedDataset, check_unique_ids, write_dataset
 from slue_ner.data.splits import with_tune
-from slue_ner.data.survey import Progress, Survey, shown, survey_audio
+from slue_ner.data.survey import Progress, Survey, shown, survey_audio, unusable_audio
+
+_TRAINED_ON = ("fine-tune", "tune")
 
 
 def finish_dataset(
@@ -37,22 +39,27 @@ def finish_dataset(
         listen: decode every file, not only its header (see ``survey_audio``).
         progress: called with files done and in all.
 
+    An utterance whose audio cannot be used is left out of what is trained on; in a split that is
+    scored it stays, without audio, and counts as missed. The warnings name all of them.
+
     Raises:
-        ValueError: for bad audio, or an utterance that does not fit its audio.
+        ValueError: when no audio of a split can be used, or an utterance does not fit its audio.
     """
     if not any(splits.values()):
         raise ValueError(f"{source['kind']}: no utterances found, so there is nothing to prepare")
     check_unique_ids(splits)
     ordered = {name: list(splits[name]) for name in SPLITS if splits.get(name)}
-    unmeasured, notes = with_tune(ordered, share=tune_share, seed=seed)
-    every = [utterance for utterances in unmeasured.values() for utterance in utterances]
+    with_tune(ordered, share=tune_share, seed=seed)  # a wrong share is known before audio is read
+    every = [utterance for utterances in ordered.values() for utterance in utterances]
     paths = {utterance.id: utterance.audio for utterance in every if utterance.audio is not None}
     survey = survey_audio(paths, listen=listen, progress=progress)
+    usable, unusable = _usable(ordered, survey)
+    unmeasured, notes = with_tune(usable, share=tune_share, seed=seed)
     measured = {
         name: [_measured(utterance, survey) for utterance in utterances]
         for name, utterances in unmeasured.items()
     }
-    sentences = (*warnings, *_text_warnings(measured), *survey.warnings(), *notes)
+    sentences = (*warnings, *_text_warnings(measured), *survey.warnings(), *unusable, *notes)
     record = {
         **source,
         "options": {
@@ -63,10 +70,37 @@ def finish_dataset(
         },
         "converted": survey.num_converted,
         "silent": list(survey.silent),
+        "unusable": survey.unusable,
         "warnings": list(sentences),
     }
     counts = write_dataset(out, measured, source=record)
     return PreparedDataset(Path(out), counts, sentences)
+
+
+def _usable(
+    splits: Mapping[str, list[Utterance]], survey: Survey
+) -> tuple[dict[str, list[Utterance]], list[str]]:
+    """The splits without audio that cannot be used, and a sentence about it if there is any."""
+    bad = survey.unusable
+    usable: dict[str, list[Utterance]] = {}
+    fates = []
+    for name, utterances in splits.items():
+        num_bad = sum(utterance.id in bad for utterance in utterances)
+        if num_bad == len(utterances):
+            of_split = {u.id: bad[u.id] for u in utterances}
+            raise AudioError(f"{name}: {unusable_audio(of_split, num_files=num_bad)}")
+        if name in _TRAINED_ON:
+            usable[name] = [u for u in utterances if u.id not in bad]
+            fate = "left out"
+        else:
+            usable[name] = [replace(u, audio=None) if u.id in bad else u for u in utterances]
+            fate = "kept without audio, to score as missed"
+        if num_bad:
+            fates.append(f"{num_bad} of {name} {fate}")
+    if not bad:
+        return usable, []
+    num_files = len(bad) + len(survey.infos)
+    return usable, [unusable_audio(bad, num_files=num_files, fate=f" ({'; '.join(fates)})")]
 
 
 def _measured(utterance: Utterance, survey: Survey) -> Utterance:

@@ -21,7 +21,7 @@ _FLAC = b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22"
 _ID3 = b"ID3\4\0\0\0\0\0\x76" + bytes(118)
 """A tag that says nothing: libsndfile 1.2.2 opens mp3 by a descriptor only behind one."""
 
-_BEGINS, _NUM_PAGE_HEAD = 2, 27  # of an ogg page
+_BEGINS, _ENDS, _NUM_PAGE_HEAD = 2, 4, 27  # of an ogg page
 
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -99,15 +99,16 @@ def _unmeasured(flac: bytes) -> Stream:
 
 def _links(content: bytes) -> list[bytes]:
     """The links of a chained ogg file: a new one begins where a stream begins behind pages."""
-    starts, position, begins, lengths = [0], 0, True, b""
+    starts, position, begins, flags = [0], 0, True, 0
     last: tuple[bytes, int] | None = None  # serial number and place in it of a page of audio
     while content.startswith(b"OggS", position):
         head = content[position : position + _NUM_PAGE_HEAD]
         if len(head) < _NUM_PAGE_HEAD:
             raise ValueError(truncated(_NUM_PAGE_HEAD - len(head)))
-        if head[5] & _BEGINS and not begins:
+        flags = head[5]
+        if flags & _BEGINS and not begins:
             starts.append(position)
-        begins = bool(head[5] & _BEGINS)
+        begins = bool(flags & _BEGINS)
         lengths = content[position + _NUM_PAGE_HEAD : position + _NUM_PAGE_HEAD + head[26]]
         first, position = position, position + _NUM_PAGE_HEAD + head[26] + sum(lengths)
         if position > len(content) or len(lengths) < head[26]:
@@ -122,8 +123,8 @@ def _links(content: bytes) -> list[bytes]:
             )
         if head[6:14].strip(b"\0"):
             last = serial, number
-    if lengths[-1:] == b"\xff":  # the packet goes on in a page that is not there
-        raise ValueError("truncated, its last ogg page breaks off; fetch it again")
+    if not flags & _ENDS:  # RFC 3533, which all encoders obey: the last page says that it is
+        raise ValueError("truncated, its last ogg page is not marked as such; fetch it again")
     if content.find(b"OggS", position) >= 0:
         raise ValueError(
             f"damaged, no ogg page where one should begin (byte {position}); fetch it again"
