@@ -228,6 +228,10 @@ def _decoded(stream: Stream, path: Path) -> tuple[NDArray[np.float32], int]:
             f"{path}: truncated, its header promises {promised} frames but {len(samples)} can be "
             "read; fetch it again"
         )
+    if stream.frames is not None:
+        num_frames, filling = stream.frames
+        if 0 <= len(samples) - num_frames <= filling:
+            samples = samples[:num_frames]
     return samples, rate
 
 

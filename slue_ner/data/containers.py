@@ -21,6 +21,9 @@ so are powers of two."""
 _MPEG_TAGS = (0x50, 0x55)
 """Formats of wav whose samples are an mp3 stream."""
 
+_BLOCK_TAGS = (0x02, 0x11, 0x31)
+"""MS ADPCM, IMA ADPCM and GSM 06.10, which say how many samples are in a block."""
+
 _NUM_TAG = 128
 """Bytes of an ID3 tag at the end of a file, which begins with TAG."""
 
@@ -43,6 +46,8 @@ class Samples:
         first, stop: bytes of their stream, header included.
         place, told: where the header says their size, and the bytes that say it truly.
         mpeg: whether they are an mp3 stream.
+        frames: how many of them there are, and how many more may fill the last block; of codecs
+            of wav that write in blocks.
     """
 
     start: int
@@ -52,6 +57,7 @@ class Samples:
     place: int
     told: bytes
     mpeg: bool
+    frames: tuple[int, int] | None
 
     def stream(self, content: bytes) -> bytes:
         """The stream alone, with a header that is true; the file's own bytes if they are that."""
@@ -72,6 +78,7 @@ class _Claim:
     field: str
     beside: int = 0  # bytes that the field counts beside the samples
     mpeg: bool = False
+    frames: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +161,8 @@ def _reader(content: bytes, first: int) -> tuple[_Chunks | None, _Reader] | None
 
 
 def _wav(content: bytes, first: int, chunks: _Chunks) -> _Claim:
-    position, long_size, mpeg = first + 12, None, False
+    position, long_size = first + 12, None
+    codec = block = frames = 0
     while True:
         name, size = chunks.read(content, position)
         body = position + chunks.num_head
@@ -163,12 +171,18 @@ def _wav(content: bytes, first: int, chunks: _Chunks) -> _Claim:
         if name == b"ds64":
             long_size = int.from_bytes(content[body + 8 : body + 16], "little")
         if name == b"fmt " and chunks is _RIFF:
-            mpeg = int.from_bytes(content[body : body + 2], "little") in _MPEG_TAGS
+            codec = int.from_bytes(content[body : body + 2], "little")
+            block = int.from_bytes(content[body + 18 : body + 20], "little")
+        if name == b"fact" and codec in _BLOCK_TAGS:
+            frames = int.from_bytes(content[body : body + 4], "little")
         position = chunks.after(position, size, first)
     if long_size is not None and size == 0xFFFF_FFFF:
         place = content.index(b"ds64", first) + 16
-        return _Claim(body, long_size, place, "<Q", mpeg=mpeg)
-    return _Claim(body, size, position + 4, chunks.field, mpeg=mpeg)
+        return _Claim(body, long_size, place, "<Q")
+    # libsndfile counts one block more than there is where their bytes are odd in number
+    known = (frames, 2 * block) if frames else None
+    mpeg = codec in _MPEG_TAGS
+    return _Claim(body, size, position + 4, chunks.field, mpeg=mpeg, frames=known)
 
 
 def _aiff(content: bytes, first: int) -> _Claim:
@@ -234,7 +248,7 @@ def _settled(content: bytes, first: int, claim: _Claim, chunks: _Chunks | None) 
     told = b""
     if claim.field:
         told = struct.pack(claim.field, min(size + claim.beside, _largest(claim.field)))
-    return Samples(claim.start, size, first, stop, claim.place, told, claim.mpeg)
+    return Samples(claim.start, size, first, stop, claim.place, told, claim.mpeg, claim.frames)
 
 
 def _end(content: bytes, position: int, first: int, chunks: _Chunks | None) -> int | None:

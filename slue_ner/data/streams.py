@@ -33,10 +33,12 @@ class Stream:
     Attributes:
         content: what libsndfile reads, bytes or a file.
         promised: frames that the file says are in it; ``None`` where libsndfile knows better.
+        frames: as in ``Samples``.
     """
 
     content: bytes | Path
     promised: int | None = None
+    frames: tuple[int, int] | None = None
 
 
 def find_streams(content: bytes) -> list[Stream]:
@@ -52,7 +54,7 @@ def find_streams(content: bytes) -> list[Stream]:
             if found.mpeg:
                 streams += _mpeg(content[found.start : found.start + found.size], content)
             else:
-                streams.append(Stream(found.stream(content)))
+                streams.append(Stream(found.stream(content), frames=found.frames))
         return streams
     if content[:4] == b"OggS":
         return [Stream(link) for link in _links(content)]
