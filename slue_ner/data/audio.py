@@ -144,7 +144,8 @@ def _streams(path: Path) -> list[Stream]:
     if not path.exists():
         raise AudioError(f"{path}: no such audio file")
     if not path.is_file():
-        raise AudioError(f"{path}: a folder, not an audio file")
+        what = "a folder" if path.is_dir() else "a device or a pipe"
+        raise AudioError(f"{path}: {what}, not an audio file")
     content = path.read_bytes()
     if not content:
         raise AudioError(f"{path}: empty file (0 bytes); fetch it again")
@@ -243,9 +244,7 @@ def _mono(samples: NDArray[np.float32], rate: int, path: Path) -> NDArray[np.flo
             f"{path}: holds NaN or infinite samples, the first at "
             f"{first / rate:.3f}s; export it again, as 16-bit for instance"
         )
-    waveform: NDArray[np.float32] = (
-        samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
-    )
+    waveform: NDArray[np.float32] = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     return waveform
 
 

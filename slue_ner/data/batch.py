@@ -180,7 +180,7 @@ def read_utterance(utterance: Utterance, *, min_samples: int) -> NDArray[np.floa
             ``min_samples``, or of another length than ``prepare`` found.
     """
     if utterance.audio is None:
-        raise AudioError(f"utterance {utterance.id} has no audio")
+        raise AudioError(f"utterance {utterance.id} has no audio: its manifest names none")
     waveform = read_audio(utterance.audio)
     expected = utterance.num_samples
     if expected is not None:

@@ -262,9 +262,7 @@ def _end(content: bytes, position: int, first: int, chunks: _Chunks | None) -> i
     return None
 
 
-def _end_of_chunks(
-    content: bytes, position: int, first: int, chunks: _Chunks | None
-) -> int | None:
+def _end_of_chunks(content: bytes, position: int, first: int, chunks: _Chunks | None) -> int | None:
     while position < len(content):
         if _reader(content, position) is not None:
             return position

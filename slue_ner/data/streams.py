@@ -132,8 +132,7 @@ def _links(content: bytes) -> list[bytes]:
             f"damaged, no ogg page where one should begin (byte {position}); fetch it again"
         )
     return [
-        content[first:stop]
-        for first, stop in zip(starts, [*starts[1:], len(content)], strict=True)
+        content[first:stop] for first, stop in zip(starts, [*starts[1:], len(content)], strict=True)
     ]
 
 

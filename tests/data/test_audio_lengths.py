@@ -251,7 +251,9 @@ def test_a_sample_rate_of_no_speech_is_refused(tmp_path: Path) -> None:
     assert "its header says 3 Hz" in refusal(tmp_path, put(WAV, 24, "<I", 3))
 
 
-@pytest.mark.parametrize("start", [b"\x1aE\xdf\xa3", b"\0\0\0\x20ftypM4A ", b"#!AMR\n", b"\xff\xfb"])
+@pytest.mark.parametrize(
+    "start", [b"\x1aE\xdf\xa3", b"\0\0\0\x20ftypM4A ", b"#!AMR\n", b"\xff\xfb"]
+)
 def test_what_is_not_read_at_all_is_refused_by_name(tmp_path: Path, start: bytes) -> None:
     refusal(tmp_path, start + np.random.default_rng(0).bytes(3_000))
 

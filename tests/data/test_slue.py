@@ -185,7 +185,9 @@ def test_bad_audio_of_dev_stays_without_audio_and_is_named(official: Path, tmp_p
 def test_bad_audio_of_fine_tune_is_left_out_and_named(official: Path, tmp_path: Path) -> None:
     (official / "fine-tune" / f"{ID.format(2)}.ogg").write_bytes(b"<html>")
     prepared = prepare_slue_voxpopuli(official, tmp_path / "out")
-    read = [u for s in ("fine-tune", "tune") for u in read_manifest(tmp_path / "out" / f"{s}.jsonl")]
+    read = [
+        u for s in ("fine-tune", "tune") for u in read_manifest(tmp_path / "out" / f"{s}.jsonl")
+    ]
     assert {u.id for u in read} == {ID.format(n) for n in (0, 1, 3)}
     assert any("(1 of fine-tune left out)" in w and ID.format(2) in w for w in prepared.warnings)
 
