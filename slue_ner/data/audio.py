@@ -219,11 +219,13 @@ def _decoded(stream: Stream, path: Path) -> tuple[NDArray[np.float32], int]:
     with _opened(stream, path) as file:
         known = file.frames < _UNKNOWN
         promised = stream.promised or (file.frames if known else 0)
-        parts = [file.read(file.frames if known else _BLOCK, dtype="float32", always_2d=True)]
-        while len(parts[-1]):
-            parts.append(file.read(_BLOCK, dtype="float32", always_2d=True))
+        num_asked = file.frames if known else min(promised + 1, _BLOCK)
+        parts = [file.read(num_asked, dtype="float32", always_2d=True)]
+        while not known and len(parts[-1]) == num_asked:
+            num_asked = _BLOCK
+            parts.append(file.read(num_asked, dtype="float32", always_2d=True))
         rate = file.samplerate
-    samples = parts[0] if len(parts) <= 2 else np.concatenate(parts)
+    samples = parts[0] if len(parts) == 1 else np.concatenate(parts)
     if len(samples) < promised:
         raise AudioError(
             f"{path}: truncated, its header promises {promised} frames but {len(samples)} can be "

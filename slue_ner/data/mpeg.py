@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 from slue_ner.data.containers import truncated
 
@@ -104,7 +105,11 @@ def mpeg_streams(content: bytes) -> list[bytes]:
 
 
 def _header(content: bytes, position: int) -> _Header | None:
-    four = content[position : position + 4]
+    return _parsed(content[position : position + 4])
+
+
+@lru_cache(maxsize=4096)
+def _parsed(four: bytes) -> _Header | None:
     if len(four) < 4 or four[0] != 0xFF or four[1] & 0xE0 != 0xE0:
         return None
     bits, layer = four[1] >> 3 & 3, 4 - (four[1] >> 1 & 3)
@@ -138,7 +143,9 @@ def _first_frame(content: bytes) -> int:
 
 def _index(content: bytes, position: int, header: _Header) -> bytes | None:
     """What the index in a frame begins with; ``None`` for a frame of audio."""
-    if header.layer != 3:
+    if header.layer != 3 or not any(
+        content.find(name, position, position + 48) >= 0 for name in (b"Xing", b"Info", b"VBRI")
+    ):
         return None
     for name, place in ((b"Xing", header.index_at), (b"Info", header.index_at), (b"VBRI", 36)):
         for crc in (0, 2):
