@@ -16,8 +16,6 @@ _EXAMPLE = """examples:
   slue-ner align --compare data/synthetic/dev.jsonl aligned/dev.jsonl
 """
 
-_NUM_SHOWN = 3
-
 
 def run(arguments: list[str]) -> int:
     """Align a manifest or predictions, or compare two alignments."""
@@ -34,6 +32,7 @@ def run(arguments: list[str]) -> int:
         if path is not None and path.resolve() == options.output.resolve():
             raise ValueError(f"{options.output} would be overwritten; choose another output")
     from slue_ner.cli.console import progress_on, stdout
+    from slue_ner.core.listing import list_reasons
     from slue_ner.core.records import (
         read_manifest,
         read_predictions,
@@ -63,12 +62,7 @@ def run(arguments: list[str]) -> int:
             f"vocabulary, so their times are estimated and not scored, first: {guessed[0]!r}"
         )
     if failures:
-        shown = [f"{id}: {reason}" for id, reason in list(failures.items())[:_NUM_SHOWN]]
-        rest = len(failures) - len(shown)
-        lines.append(
-            f"{len(failures)} left without times: {'; '.join(shown)}"
-            + (f"; and {rest} more" if rest else "")
-        )
+        lines.append(f"{len(failures)} left without times:{list_reasons(failures)}")
     console.print("\n".join(lines), highlight=False, markup=False)
     return 0
 

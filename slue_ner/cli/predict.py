@@ -29,6 +29,7 @@ def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     from slue_ner.cli.console import stdout
     from slue_ner.core.files import check_writable
+    from slue_ner.core.listing import list_failures
     from slue_ner.core.records import read_manifest, write_predictions
     from slue_ner.pipelines.localizing import localize_all, read_localizer
 
@@ -49,13 +50,9 @@ def run(arguments: list[str]) -> int:
         f"{len(predictions)} utterances, {num_entities} entities -> {options.output}",
         highlight=False,
     )
-    errors = [prediction for prediction in predictions if prediction.error]
-    if errors:
-        console.print(
-            f"{len(errors)} utterances could not be predicted and score as missed, "
-            f"first: {errors[0].error}",
-            highlight=False,
-        )
+    failures = list_failures(predictions)
+    if failures is not None:
+        console.print(failures, highlight=False, markup=False)
     return 0
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from slue_ner.core.types import Utterance
+    from slue_ner.decoding.stored_emissions import StoredEmissions
     from slue_ner.pipelines.decoding_tuning import DecodingTrial
     from slue_ner.pipelines.localizing import Trial
 
@@ -80,12 +81,7 @@ def _tune_decoding(options: argparse.Namespace) -> int:
     tagged = vocabulary.labels is not None
     by = options.by or ("f1" if tagged else "wer")
     used = [reference for reference in references if reference.id in emissions]
-    if 0 < len(used) < len(references):
-        console.print(
-            f"{len(references) - len(used)} of {len(references)} references have no emissions in "
-            f"{options.emissions} and do not count",
-            highlight=False,
-        )
+    _say_without_emissions(references, emissions)
 
     def told(number: int, trial: DecodingTrial) -> None:
         console.print(f"{number:3}  {_described_decoding(trial, tagged)}", highlight=False)
@@ -113,6 +109,18 @@ def _tune_decoding(options: argparse.Namespace) -> int:
     return 0
 
 
+def _say_without_emissions(references: Sequence[Utterance], emissions: StoredEmissions) -> None:
+    """Name the references whose audio could not be read when the emissions were made."""
+    missing = [reference.id for reference in references if reference.id not in emissions]
+    if 0 < len(missing) < len(references):
+        more = len(missing) - _NUM_SHOWN
+        print(
+            f"{len(missing)} of {len(references)} references have no emissions in "
+            f"{emissions.folder} and do not count: {', '.join(missing[:_NUM_SHOWN])}"
+            + (f" and {more} more" if more > 0 else "")
+        )
+
+
 def _described_decoding(trial: DecodingTrial, tagged: bool) -> str:
     options = trial.options
     f1 = f"F1 {100 * trial.f1:.1f}, " if tagged else ""
@@ -131,7 +139,9 @@ def _tune_frames(options: argparse.Namespace) -> int:
     from slue_ner.pipelines.stored_frames import tune_stored_frames
 
     references = read_manifest(options.references)
-    tuned = tune_stored_frames(read_emissions(options.emissions), references)
+    emissions = read_emissions(options.emissions)
+    _say_without_emissions(references, emissions)
+    tuned = tune_stored_frames(emissions, references)
     print(tuned)
     write_decoding(
         options.output,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from slue_ner.core.types import Prediction
 
 MOST_LISTED = 20
 
@@ -12,3 +14,19 @@ def listed(sentences: Sequence[str]) -> str:
     more = len(sentences) - MOST_LISTED
     ending = [f"and {more} more"] if more > 0 else []
     return "\n  ".join(["", *sentences[:MOST_LISTED], *ending])
+
+
+def list_reasons(reasons: Mapping[str, str]) -> str:
+    """A line for each of the first ids with its reason."""
+    return listed([f"{id}: {reason}" for id, reason in reasons.items()])
+
+
+def list_failures(predictions: Sequence[Prediction]) -> str | None:
+    """Which utterances could not be predicted, and why; ``None`` when all could."""
+    reasons = {p.id: p.error for p in predictions if p.error is not None}
+    if not reasons:
+        return None
+    return (
+        f"{len(reasons)} of {len(predictions)} utterances could not be predicted and score as "
+        f"missed:{list_reasons(reasons)}"
+    )

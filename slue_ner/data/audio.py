@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import struct
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from tempfile import TemporaryFile
 
 import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
+
+from slue_ner.data.streams import Stream, find_streams
 
 SAMPLE_RATE = 16_000
 """Samples per second of every waveform in the program."""
@@ -18,7 +22,22 @@ SAMPLE_RATE = 16_000
 SILENCE_PEAK = 1e-4
 """A waveform whose peak stays below this (-80 dBFS) holds no speech."""
 
-_STREAMED = 0x7FFF_0000  # writers that cannot seek back leave a size of about 2 or 4 GiB
+LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000
+"""Sample rates, in hertz, that a header may name; others are those of damaged files."""
+
+_EXACT = frozenset(
+    ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")
+) | frozenset(("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"))
+"""Codecs of which libsndfile knows the length before it decodes them."""
+
+_UNCHECKED = frozenset(("AVR", "MAT4", "MAT5", "MPC2K", "SDS", "SVX", "VOC", "XI"))
+"""Formats of libsndfile that say how long they are, where nobody compares it with what is there."""
+
+_UNKNOWN = 2**40
+"""So many frames stand for a length that libsndfile does not know."""
+
+_BLOCK = 2**20
+"""Frames read at once where the length is not known."""
 
 
 class AudioError(ValueError):
@@ -45,54 +64,53 @@ class AudioInfo:
 
 
 def probe(path: Path) -> AudioInfo:
-    """Read the header of an audio file; about 1 ms.
+    """The length of an audio file, by its headers where they can be trusted; about 1 ms.
+
+    Flac, and codecs whose headers say little, are decoded.
 
     Raises:
         AudioError: for a file that is missing, empty, shorter than its header promises, or
             not audio.
     """
     path = Path(path)
-    with _opened(path) as file:
-        return _info(path, file)
+    with _named_errors(path):
+        lengths, rates, channels = zip(*(_length(s, path) for s in _streams(path)), strict=True)
+        return _info(path, lengths, rates, channels)
 
 
 def read_audio(path: Path) -> NDArray[np.float32]:
     """Read a file (wav, flac, ogg, mp3, ...) as ``(S,)`` float32 at 16 kHz.
 
-    Channels are averaged. After resampling the waveform is cut or padded with zeros to
+    The length is what decodes, whatever the header says; of several streams in one file all are
+    read. Channels are averaged. After resampling the waveform is cut or padded with zeros to
     exactly ``probe(path).num_samples``, the nearest whole number of samples (halves up).
 
     Raises:
         AudioError: as ``probe``, and for samples that are NaN or infinite.
     """
+    return hear(path)[1]
+
+
+def hear(path: Path) -> tuple[AudioInfo, NDArray[np.float32]]:
+    """What ``probe`` and ``read_audio`` say, from one decoding."""
     path = Path(path)
-    with _opened(path) as file:
-        info = _info(path, file)
-        promised = file.frames
-        try:
-            samples = file.read(dtype="float32", always_2d=True)  # (frames, channels)
-        except soundfile.LibsndfileError as error:
-            raise AudioError(
-                f"{path}: damaged or truncated ({error.error_string}); fetch it again"
-            ) from error
-    if len(samples) < promised:
-        raise AudioError(
-            f"{path}: truncated, its header promises {promised} frames but {len(samples)} can be "
-            "read; fetch it again"
-        )
-    finite = np.isfinite(samples)
-    if not finite.all():
-        first = int(np.argmin(finite.all(axis=1)))
-        raise AudioError(
-            f"{path}: holds NaN or infinite samples, the first at "
-            f"{first / info.sample_rate:.3f}s; export it again, as 16-bit for instance"
-        )
-    waveform = samples[:, 0] if info.channels == 1 else samples.mean(axis=1)
-    if info.sample_rate != SAMPLE_RATE:
-        waveform = soxr.resample(waveform, info.sample_rate, SAMPLE_RATE)
-        missing = info.num_samples - len(waveform)
-        waveform = np.pad(waveform, (0, missing)) if missing > 0 else waveform[: info.num_samples]
-    return np.ascontiguousarray(waveform, dtype=np.float32)
+    with _named_errors(path):
+        parts = [_decoded(stream, path) for stream in _streams(path)]
+        rates = [rate for _, rate in parts]
+        channels = [samples.shape[1] for samples, _ in parts]
+        info = _info(path, [len(samples) for samples, _ in parts], rates, channels)
+        waveforms = [_mono(samples, rate, path) for samples, rate in parts]
+        waveform = waveforms[0] if len(waveforms) == 1 else np.concatenate(waveforms)
+        if info.sample_rate != SAMPLE_RATE:
+            waveform = soxr.resample(waveform, info.sample_rate, SAMPLE_RATE)
+            missing = info.num_samples - len(waveform)
+            waveform = np.pad(waveform, (0, max(0, missing)))[: info.num_samples]
+        return info, np.ascontiguousarray(waveform, dtype=np.float32)
+
+
+def at_16_khz(num_frames: int, rate: int) -> int:
+    """Samples that so many frames become once read, to the nearest (halves up)."""
+    return (2 * num_frames * SAMPLE_RATE + rate) // (2 * rate)
 
 
 def is_silent(waveform: NDArray[np.float32]) -> bool:
@@ -100,78 +118,153 @@ def is_silent(waveform: NDArray[np.float32]) -> bool:
     return bool(np.abs(waveform).max(initial=0.0) < SILENCE_PEAK)
 
 
-def _opened(path: Path) -> soundfile.SoundFile:
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    """Whatever goes wrong with a file is an error of that file, which its sentence names."""
+    try:
+        yield
+    except AudioError:
+        raise
+    except soundfile.LibsndfileError as error:
+        raise AudioError(
+            f"{path}: damaged, truncated or of an unknown codec ({_said(error)}); "
+            "fetch it again, or convert it to 16-bit wav"
+        ) from error
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (ValueError, TypeError, RuntimeError, MemoryError) as error:
+        raise AudioError(f"{path}: {error or type(error).__name__}") from error
+
+
+def _said(error: soundfile.LibsndfileError) -> str:
+    return str(error.error_string).removeprefix("Error : ").strip(" .")
+
+
+def _streams(path: Path) -> list[Stream]:
     if not path.exists():
         raise AudioError(f"{path}: no such audio file")
     if not path.is_file():
-        raise AudioError(f"{path}: a folder, not an audio file")
+        what = "a folder" if path.is_dir() else "a device or a pipe"
+        raise AudioError(f"{path}: {what}, not an audio file")
+    content = path.read_bytes()
+    if not content:
+        raise AudioError(f"{path}: empty file (0 bytes); fetch it again")
+    streams = find_streams(content)
+    if not streams:
+        raise _no_samples(path)
+    if [stream.content for stream in streams] == [content]:
+        return [replace(streams[0], content=path)]
+    return streams
+
+
+class _Sequential(soundfile.SoundFile):  # type: ignore[misc]
+    """A file read from its first frame to its last, without looking for the end in between."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _opened(stream: Stream, path: Path) -> _Sequential:
+    source = stream.content
     try:
-        if path.stat().st_size == 0:
-            raise AudioError(f"{path}: empty file (0 bytes); fetch it again")
-        with path.open("rb") as file:
-            missing = _missing_bytes(file)
-            file.seek(0)
-            start = file.read(16)
-    except OSError as error:
-        raise AudioError(f"{path}: cannot be read ({error.strerror})") from error
-    if missing > 0:
-        raise AudioError(
-            f"{path}: truncated, {missing} bytes are missing at its end; fetch it again"
-        )
-    try:
-        return soundfile.SoundFile(path)
+        file = _Sequential(_in_memory(source) if isinstance(source, bytes) else source)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: headerless .raw
+        with path.open("rb") as opened:
+            start = opened.read(16)
         raise AudioError(
             f"{path}: not an audio file of a known format (it starts with {start!r}); "
             "wav, flac, ogg and mp3 can be read"
         ) from error
+    if file.format in _UNCHECKED:
+        file.close()
+        raise AudioError(
+            f"{path}: a {file.format} file, whose length cannot be checked; convert it to wav"
+        )
+    if not LOWEST_RATE <= file.samplerate <= HIGHEST_RATE:
+        file.close()
+        raise AudioError(
+            f"{path}: its header says {file.samplerate} Hz, which is no sample rate of speech; "
+            "fetch it again"
+        )
+    return file
 
 
-def _info(path: Path, file: soundfile.SoundFile) -> AudioInfo:
-    num_samples = (2 * file.frames * SAMPLE_RATE + file.samplerate) // (2 * file.samplerate)
-    if num_samples <= 0:
-        raise AudioError(f"{path}: zero samples; fetch it again or leave it out")
-    return AudioInfo(num_samples, file.samplerate, file.channels)
+def _in_memory(content: bytes) -> int:
+    """A file with that content, which libsndfile closes.
 
-
-def _missing_bytes(file: BinaryIO) -> int:
-    """Bytes that a wav or ogg file promises beyond its end.
-
-    libsndfile opens such a file without a word, as a shorter one.
+    It reads these quicker than Python's bytes.
     """
-    size = file.seek(0, 2)
-    file.seek(0)
-    start = file.read(12)
-    if start[:4] == b"RIFF" and start[8:] == b"WAVE":
-        return _promised_by_riff(file) - size
-    if start[:4] == b"OggS":
-        return _promised_by_ogg(file, size) - size
-    return 0
+    if hasattr(os, "memfd_create"):
+        number = os.memfd_create("audio")
+    else:
+        with TemporaryFile() as file:
+            number = os.dup(file.fileno())
+    with os.fdopen(number, "wb", closefd=False) as file:
+        file.write(content)
+    os.lseek(number, 0, os.SEEK_SET)
+    return number
 
 
-def _promised_by_riff(file: BinaryIO) -> int:
-    position = 12
-    while True:
-        file.seek(position)
-        header = file.read(8)
-        if len(header) < 8:
-            return position
-        name, length = struct.unpack("<4sI", header)
-        if name == b"data":
-            return 0 if length >= _STREAMED else position + 8 + length
-        position += 8 + length + length % 2
+def _length(stream: Stream, path: Path) -> tuple[int, int, int]:
+    """Frames, sample rate and channels."""
+    with _opened(stream, path) as file:
+        if stream.promised is None and file.subtype in _EXACT:
+            return file.frames, file.samplerate, file.channels
+    samples, rate = _decoded(stream, path)
+    return len(samples), rate, samples.shape[1]
 
 
-def _promised_by_ogg(file: BinaryIO, size: int) -> int:
-    longest_page = 27 + 255 + 255 * 255
-    first = max(0, size - longest_page)
-    file.seek(first)
-    tail = file.read()
-    page = tail.rfind(b"OggS")
-    if page < 0:  # something long follows the last page, which is therefore whole
-        return 0
-    header = tail[page : page + 27]
-    if len(header) < 27:
-        return first + page + 27
-    lengths = tail[page + 27 : page + 27 + header[26]]
-    return first + page + 27 + header[26] + sum(lengths)
+def _decoded(stream: Stream, path: Path) -> tuple[NDArray[np.float32], int]:
+    """All samples, ``(frames, channels)``, and their rate."""
+    with _opened(stream, path) as file:
+        known = file.frames < _UNKNOWN
+        promised = stream.promised or (file.frames if known else 0)
+        num_asked = file.frames if known else min(promised + 1, _BLOCK)
+        parts = [file.read(num_asked, dtype="float32", always_2d=True)]
+        while not known and len(parts[-1]) == num_asked:
+            num_asked = _BLOCK
+            parts.append(file.read(num_asked, dtype="float32", always_2d=True))
+        rate = file.samplerate
+    samples = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    if len(samples) < promised:
+        raise AudioError(
+            f"{path}: truncated, its header promises {promised} frames but {len(samples)} can be "
+            "read; fetch it again"
+        )
+    if stream.frames is not None:
+        num_frames, filling = stream.frames
+        if 0 <= len(samples) - num_frames <= filling:
+            samples = samples[:num_frames]
+    return samples, rate
+
+
+def _mono(samples: NDArray[np.float32], rate: int, path: Path) -> NDArray[np.float32]:
+    finite = np.isfinite(samples)
+    if not finite.all():
+        first = int(np.argmin(finite.all(axis=1)))
+        raise AudioError(
+            f"{path}: holds NaN or infinite samples, the first at "
+            f"{first / rate:.3f}s; export it again, as 16-bit for instance"
+        )
+    waveform: NDArray[np.float32] = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+    return waveform
+
+
+def _info(
+    path: Path, lengths: Sequence[int], rates: Sequence[int], channels: Sequence[int]
+) -> AudioInfo:
+    """What the streams of a file are together."""
+    rate = rates[0]
+    if set(rates) != {rate}:
+        raise AudioError(
+            f"{path}: holds streams of {' and '.join(map(str, sorted(set(rates))))} Hz; give "
+            "each a file of its own"
+        )
+    num_samples = at_16_khz(sum(lengths), rate)
+    if num_samples <= 0:
+        raise _no_samples(path)
+    return AudioInfo(num_samples, rate, max(channels))
+
+
+def _no_samples(path: Path) -> AudioError:
+    return AudioError(f"{path}: zero samples; fetch it again or leave it out")

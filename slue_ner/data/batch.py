@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from slue_ner.core.types import Utterance
-from slue_ner.data.audio import AudioError, read_audio
+from slue_ner.data.audio import AudioError, at_16_khz, read_audio
 from slue_ner.data.augment import AugmentOptions, augment
 from slue_ner.data.features import States
 
@@ -168,15 +169,33 @@ class UtteranceDataset(Dataset[Example]):
         return replace(example, frame_labels=self.frame_labels(utterance, num_samples, stretch))
 
     def _read(self, utterance: Utterance) -> Tensor:
-        if utterance.audio is None:
-            raise AudioError(f"utterance {utterance.id} has no audio")
-        waveform = torch.from_numpy(read_audio(utterance.audio))  # (S,)
-        if len(waveform) < self.min_samples:
-            raise AudioError(
-                f"{utterance.audio}: {len(waveform)} samples are too few for one frame, "
-                f"which takes {self.min_samples}"
-            )
-        return waveform
+        return torch.from_numpy(read_utterance(utterance, min_samples=self.min_samples))  # (S,)
+
+
+def read_utterance(utterance: Utterance, *, min_samples: int) -> NDArray[np.float32]:
+    """The audio of an utterance, as ``read_audio``.
+
+    Raises:
+        AudioError: as ``read_audio``; and when there is no audio, when it is shorter than
+            ``min_samples``, or of another length than ``prepare`` found.
+    """
+    if utterance.audio is None:
+        raise AudioError(f"utterance {utterance.id} has no audio: its manifest names none")
+    waveform = read_audio(utterance.audio)
+    expected = utterance.num_samples
+    if expected is not None:
+        expected = at_16_khz(expected, utterance.sample_rate)
+    if expected not in (None, len(waveform)):
+        raise AudioError(
+            f"{utterance.audio}: {len(waveform)} samples at 16 kHz, but the manifest says "
+            f"{expected}; it has changed since then, run `slue-ner prepare` again"
+        )
+    if len(waveform) < min_samples:
+        raise AudioError(
+            f"{utterance.audio}: {len(waveform)} samples are too few for one frame, "
+            f"which takes {min_samples}"
+        )
+    return waveform
 
 
 def _with_states(utterance: Utterance, target: Tensor, states: States) -> Example:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slue_ner.core.types import Utterance
-from slue_ner.data.audio import SAMPLE_RATE
+from slue_ner.data.audio import SAMPLE_RATE, AudioError
 from slue_ner.data.dataset import (
     SPLITS,
     UNLABELLED,
@@ -19,7 +19,9 @@ from slue_ner.data.dataset import (
 from slue_ner.data.marks import settle_marks
 from slue_ner.data.own_words import with_own_words
 from slue_ner.data.splits import with_dev, with_tune
-from slue_ner.data.survey import Progress, Survey, shown, survey_audio
+from slue_ner.data.survey import Progress, Survey, shown, survey_audio, unusable_audio
+
+_TRAINED_ON = ("fine-tune", "tune", UNLABELLED)
 
 
 def finish_dataset(
@@ -51,8 +53,11 @@ def finish_dataset(
         listen: decode every file, not only its header (see ``survey_audio``).
         progress: called with files done and in all.
 
+    An utterance whose audio cannot be used is left out of what is trained on; in a split that is
+    scored it stays, without audio, and counts as missed. The warnings name all of them.
+
     Raises:
-        ValueError: for bad audio, or an utterance that does not fit its audio.
+        ValueError: when no audio of a split can be used, or an utterance does not fit its audio.
     """
     if not any(splits.values()):
         raise ValueError(f"{source['kind']}: no utterances found, so there is nothing to prepare")
@@ -60,15 +65,17 @@ def finish_dataset(
     settled, marked = settle_marks(splits, marks)
     if not settled:
         raise ValueError(f"{source['kind']}: nothing is left to prepare; {marked[0]}")
-    names = (*SPLITS, UNLABELLED)
-    unmeasured = {name: settled[name] for name in names if settled.get(name)}
+    ordered = {name: settled[name] for name in (*SPLITS, UNLABELLED) if settled.get(name)}
+    with_tune(ordered, share=tune_share, seed=seed)  # a wrong share is known before audio is read
+    every = [utterance for utterances in ordered.values() for utterance in utterances]
+    paths = {utterance.id: utterance.audio for utterance in every if utterance.audio is not None}
+    survey = survey_audio(paths, listen=listen, progress=progress)
+    usable, unusable = _usable(ordered, survey)
+    unmeasured = usable
     notes: list[str] = []
     for hold_out in (with_dev, with_tune) if hold_out_dev else (with_tune,):
         unmeasured, more = hold_out(unmeasured, share=tune_share, seed=seed)
         notes += more
-    every = [utterance for utterances in unmeasured.values() for utterance in utterances]
-    paths = {utterance.id: utterance.audio for utterance in every if utterance.audio is not None}
-    survey = survey_audio(paths, listen=listen, progress=progress)
     measured = {
         name: [_measured(utterance, survey) for utterance in utterances]
         for name, utterances in unmeasured.items()
@@ -76,7 +83,10 @@ def finish_dataset(
     if own_words:
         measured, more = with_own_words(measured)
         notes += more
-    sentences = (*warnings, *marked, *_text_warnings(measured), *survey.warnings(), *notes)
+    sentences = (
+        *(*warnings, *marked, *_text_warnings(measured)),
+        *(*survey.warnings(), *unusable, *notes),
+    )
     record = {
         **source,
         "options": {
@@ -88,10 +98,37 @@ def finish_dataset(
         },
         "converted": survey.num_converted,
         "silent": list(survey.silent),
+        "unusable": survey.unusable,
         "warnings": list(sentences),
     }
     counts = write_dataset(out, measured, source=record)
     return PreparedDataset(Path(out), counts, sentences)
+
+
+def _usable(
+    splits: Mapping[str, list[Utterance]], survey: Survey
+) -> tuple[dict[str, list[Utterance]], list[str]]:
+    """The splits without audio that cannot be used, and a sentence about it if there is any."""
+    bad = survey.unusable
+    usable: dict[str, list[Utterance]] = {}
+    fates = []
+    for name, utterances in splits.items():
+        num_bad = sum(utterance.id in bad for utterance in utterances)
+        if num_bad == len(utterances):
+            of_split = {u.id: bad[u.id] for u in utterances}
+            raise AudioError(f"{name}: {unusable_audio(of_split, num_files=num_bad)}")
+        if name in _TRAINED_ON:
+            usable[name] = [u for u in utterances if u.id not in bad]
+            fate = "left out"
+        else:
+            usable[name] = [replace(u, audio=None) if u.id in bad else u for u in utterances]
+            fate = "kept without audio, to score as missed"
+        if num_bad:
+            fates.append(f"{num_bad} of {name} {fate}")
+    if not bad:
+        return usable, []
+    num_files = len(bad) + len(survey.infos)
+    return usable, [unusable_audio(bad, num_files=num_files, fate=f" ({'; '.join(fates)})")]
 
 
 def _measured(utterance: Utterance, survey: Survey) -> Utterance:

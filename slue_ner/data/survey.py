@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from slue_ner.data.audio import AudioError, AudioInfo, is_silent, probe, read_audio
+from slue_ner.core.listing import list_reasons
+from slue_ner.data.audio import AudioError, AudioInfo, hear, is_silent, probe
 
 Progress = Callable[[int, int], None]
 """Called with ``(done, total)``."""
@@ -23,10 +24,12 @@ class Survey:
     Attributes:
         infos: header facts by utterance id.
         silent: ids whose audio never rises above -80 dBFS; empty when nobody listened.
+        unusable: why audio cannot be used, by utterance id.
     """
 
     infos: dict[str, AudioInfo]
     silent: tuple[str, ...]
+    unusable: dict[str, str]
 
     @property
     def num_converted(self) -> int:
@@ -62,15 +65,18 @@ def survey_audio(
         progress: called after each file.
 
     Raises:
-        AudioError: naming the number of bad files and the first few.
+        AudioError: when not one file can be used, naming the first of them.
     """
     infos: dict[str, AudioInfo] = {}
     silent: list[str] = []
-    errors: list[str] = []
+    unusable: dict[str, str] = {}
 
     def look(path: Path) -> tuple[AudioInfo, bool] | AudioError:
         try:
-            return probe(path), listen and is_silent(read_audio(path))
+            if not listen:
+                return probe(path), False
+            info, waveform = hear(path)
+            return info, is_silent(waveform)
         except AudioError as error:
             return error
 
@@ -79,23 +85,26 @@ def survey_audio(
         results = pool.map(look, paths.values())
         for done, (id_, result) in enumerate(zip(paths, results, strict=True), start=1):
             if isinstance(result, AudioError):
-                errors.append(f"utterance {id_}: {result}")
+                unusable[id_] = str(result)
             else:
                 infos[id_] = result[0]
                 if result[1]:
                     silent.append(id_)
             if progress is not None:
                 progress(done, len(paths))
-    if len(errors) == 1:
-        raise AudioError(errors[0])
-    if errors:
-        more = "" if len(errors) <= _NUM_SHOWN else f"\n  and {len(errors) - _NUM_SHOWN} more"
-        raise AudioError(
-            f"{len(errors)} of {len(paths)} audio files cannot be used:\n  "
-            + "\n  ".join(errors[:_NUM_SHOWN])
-            + more
-        )
-    return Survey(infos, tuple(silent))
+    if unusable and not infos:
+        raise AudioError(unusable_audio(unusable, num_files=len(paths)))
+    return Survey(infos, tuple(silent), unusable)
+
+
+def unusable_audio(unusable: Mapping[str, str], *, num_files: int, fate: str = "") -> str:
+    """Which audio files cannot be used, why, and what becomes of their utterances."""
+    if num_files == 1:
+        ((id_, reason),) = unusable.items()
+        return f"utterance {id_}: {reason}"
+    return (
+        f"{len(unusable)} of {num_files} audio files cannot be used{fate}:{list_reasons(unusable)}"
+    )
 
 
 def shown(ids: tuple[str, ...] | list[str]) -> str:

@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 from slue_ner.core.files import read_json, write_json
+from slue_ner.core.listing import list_failures
 from slue_ner.core.records import SCHEMA, read_manifest, write_predictions
 from slue_ner.core.types import Prediction, Utterance
 from slue_ner.evaluation.bootstrap import BootstrapOptions
@@ -88,17 +89,22 @@ def run_experiment(values: Mapping[str, Any], run_dir: Path, *, console: Console
             tune_run(run_dir, tune, device=_device(config), console=console)
         for split in _splits_to_report(config):
             started = time.perf_counter()
-            scores = _evaluate(config, run_dir, split)
+            scores = _evaluate(config, run_dir, split, console=console)
             seconds = time.perf_counter() - started
             metrics["splits"][split] = {**scores, "evaluation_seconds": seconds}
         write_json(run_dir / METRICS_FILE, metrics)
     return metrics
 
 
-def _evaluate(config: TrainConfig | TextConfig, run_dir: Path, split: str) -> dict[str, Any]:
+def _evaluate(
+    config: TrainConfig | TextConfig, run_dir: Path, split: str, *, console: Console
+) -> dict[str, Any]:
     """Predict a split and score it; the score object."""
     references = read_manifest(Path(config.data.root) / f"{split}.jsonl")
     predictions = _predict(config, run_dir, references)
+    failures = list_failures(predictions)
+    if failures is not None:
+        console.print(f"{split}: {failures}", highlight=False, markup=False)
     write_predictions(run_dir / PREDICTIONS / f"{split}.jsonl", predictions)
     return score(
         references,

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from slue_ner.core.listing import list_failures
 from slue_ner.core.time import Seconds
 from slue_ner.core.types import Prediction, Utterance
 from slue_ner.data.loading import evaluation_loader
@@ -137,16 +138,20 @@ def tune_run(
         )
         write_decoding(run_dir / FRAMES_FILE, FrameDecoding(), tuned_on=None, frame_f1=None)
         return FrameDecoding()
-    probabilities = {
-        heard.prediction.id: np.exp(heard.log_probs)
-        for heard in _hear(
+    heard = list(
+        _hear(
             run.model,
             [utterance for utterance in tune if utterance.words is not None],
             vocabulary=None,
             batch_seconds=run.config.data.batch_seconds,
             device=device,
         )
-        if heard.log_probs is not None
+    )
+    failures = list_failures([one.prediction for one in heard])
+    if failures is not None:
+        console.print(f"{split}: {failures}", highlight=False, markup=False)
+    probabilities = {
+        one.prediction.id: np.exp(one.log_probs) for one in heard if one.log_probs is not None
     }
     tuned = tune_frames(tune, probabilities, run.model.grid, run.model.symbols)
     console.print(f"{tuned} on {split}", highlight=False)

@@ -11,7 +11,8 @@ from safetensors import SafetensorError
 from transformers import WhisperForConditionalGeneration, WhisperProcessor, pipeline
 
 from slue_ner.core.types import Prediction, Utterance, Word
-from slue_ner.data.audio import AudioError, read_audio
+from slue_ner.data.audio import AudioError
+from slue_ner.data.batch import read_utterance
 from slue_ner.models.checkpoints import has_safetensors, quiet_transformers
 
 _SAMPLE_RATE = 16_000
@@ -107,13 +108,7 @@ def _transcriber(source: str, device: torch.device | str) -> Callable[[Any], lis
 
 def _one(transcribe: Callable[[Any], list[Any]], utterance: Utterance) -> Prediction:
     try:
-        if utterance.audio is None:
-            raise AudioError(f"utterance {utterance.id} has no audio")
-        waveform = read_audio(utterance.audio)
-        if len(waveform) < _SHORTEST:
-            raise AudioError(
-                f"{utterance.audio}: {len(waveform)} samples are less than one frame ({_SHORTEST})"
-            )
+        waveform = read_utterance(utterance, min_samples=_SHORTEST)
     except AudioError as error:
         return Prediction(utterance.id, "", error=str(error))
     try:

@@ -183,6 +183,8 @@ def _purities(
             found[i].append(nearest_centroid(part[valid], centroids[i]).numpy())
         for id, length in zip(batch.ids, batch.num_samples.tolist(), strict=True):
             heard.append(phone_numbers(known[id], numbers, grid, grid.num_frames(length)))
+    if not heard:
+        raise ValueError("no tune audio can be read to compare layers on")
     phones = np.concatenate(heard)
     return [purity(np.concatenate(part), phones) for part in found]
 

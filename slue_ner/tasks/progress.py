@@ -167,6 +167,7 @@ class TrainingProgress(Callback):
         self.console = console
         self._bar: Progress | None = None
         self._shown = 0
+        self._unreadable: set[str] = set()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the bar."""
@@ -192,7 +193,8 @@ class TrainingProgress(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Show the loss and the speed."""
+        """Show the loss and the speed, and whatever could not be read."""
+        self._name_unreadable(batch, "is left out of training")
         step = trainer.global_step
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=step, status=self._status(trainer))
@@ -201,6 +203,18 @@ class TrainingProgress(Callback):
             self.console.print(
                 f"update {step}/{trainer.max_steps} {self._status(trainer)}", highlight=False
             )
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Name whatever could not be read."""
+        self._name_unreadable(batch, "counts as missed in tune")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """One line for every validation."""
@@ -227,6 +241,15 @@ class TrainingProgress(Callback):
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+    def _name_unreadable(self, batch: Any, fate: str) -> None:
+        """One line for every utterance whose audio cannot be read, in whatever rank meets it."""
+        for id, reason in getattr(batch, "unreadable", ()):
+            if id not in self._unreadable:
+                self._unreadable.add(id)
+                self.console.print(
+                    f"utterance {id} {fate}: {reason}", highlight=False, markup=False
+                )
 
     def _status(self, trainer: pl.Trainer) -> str:
         loss = trainer.callback_metrics.get("train_loss")

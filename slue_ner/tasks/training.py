@@ -69,6 +69,11 @@ def fit(config: TrainConfig, run_dir: Path, *, console: Console) -> Fit:
             console=console,
         )
     task.share_unreadable()
+    if task.unreadable:
+        console.print(
+            f"trained without {listed(list(task.unreadable))}, whose audio cannot be read",
+            highlight=False,
+        )
     figures = {
         "updates": task.global_step,
         "best_update": checkpoints.best_update,

@@ -65,7 +65,7 @@ def test_utterances_without_times_are_counted_and_named(slue_ner, run_dir, tiny_
     write_manifest(tmp_path / "in.jsonl", [first, second, *rest])
     out = aligned(slue_ner, run_dir, tmp_path / "in.jsonl", tmp_path / "out.jsonl")
     assert "2 of 4 aligned" in out
-    assert "2 left without times: " in out
+    assert "2 left without times:\n" in out
     assert f"{first.id}: " in out and "frames, the audio has" in out
     assert "nowhere.wav" in out
     records = read_manifest(tmp_path / "out.jsonl")
@@ -151,7 +151,7 @@ def test_a_score_that_nothing_reaches_leaves_all_without_times(
     output = tmp_path / "out.jsonl"
     out = aligned(slue_ner, run_dir, tiny_corpus / "dev.jsonl", output, "--min-score", "1.1")
     assert "0 of 4 aligned" in out
-    assert "; and 1 more" in out
+    assert "4 left without times:\n" in out and out.count("which is below 1.1") == 4
     assert all(record.words is None for record in read_manifest(output))
 
 

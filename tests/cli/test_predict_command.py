@@ -93,7 +93,7 @@ def test_utterances_without_emissions_are_predicted_as_failed(
     (tmp_path / "both.jsonl").write_text("".join(lines))
     stored = ("--output", str(tmp_path / "p"), "--emissions-from", str(tmp_path / "emissions"))
     ended = slue_ner("predict", str(run_dir), "--manifest", str(tmp_path / "both.jsonl"), *stored)
-    assert "4 utterances could not be predicted and score as missed, first: " in ended.out
+    assert "4 of 8 utterances could not be predicted and score as missed:" in ended.out
     assert sum(p.error is not None for p in read_predictions(tmp_path / "p")) == 4
     other = str(tiny_corpus / "tune.jsonl")
     ended = slue_ner("predict", str(run_dir), "--manifest", other, *stored)

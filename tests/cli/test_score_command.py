@@ -149,7 +149,8 @@ def test_prediction_says_how_many_utterances_failed(slue_ner, tiny_overrides, ma
     arguments = ("--manifest", str(tmp_path / "m.jsonl"), "--output", str(tmp_path / "p.jsonl"))
     ended = slue_ner("predict", str(run), *arguments)
     assert ended.status == 0
-    assert "1 utterances could not be predicted and score as missed, first: " in ended.out
+    assert "1 of 4 utterances could not be predicted and score as missed:" in ended.out
+    assert "gone.wav: no such audio file" in ended.out
     ended = slue_ner("predict", str(run), *arguments, "--device", "cuda:99")
     assert ended.status == 1
     assert "device 'cuda:99' is not here" in ended.err

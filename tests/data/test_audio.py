@@ -189,13 +189,23 @@ def test_a_survey_reports_converted_and_silent_files(tmp_path: Path) -> None:
     assert "1 of 2 audio files are silent" in silent and silent.endswith("silent")
 
 
-def test_a_survey_counts_bad_files_and_names_the_first(tmp_path: Path) -> None:
-    paths = {f"u{i}": tmp_path / f"u{i}.wav" for i in range(8)}
+def test_a_survey_keeps_the_reason_of_every_bad_file_beside_the_good_ones(
+    tmp_path: Path, wav: Path
+) -> None:
+    survey = survey_audio({"good": wav, "gone": tmp_path / "gone.wav"})
+    assert list(survey.infos) == ["good"]
+    assert survey.unusable == {"gone": f"{tmp_path / 'gone.wav'}: no such audio file"}
+
+
+def test_a_survey_without_one_good_file_counts_them_and_names_the_first_twenty(
+    tmp_path: Path,
+) -> None:
+    paths = {f"u{i}": tmp_path / f"u{i}.wav" for i in range(23)}
     with pytest.raises(AudioError) as caught:
         survey_audio(paths)
     message = str(caught.value)
-    assert message.startswith("8 of 8 audio files cannot be used")
-    assert "utterance u0: " in message and "utterance u5" not in message
+    assert message.startswith("23 of 23 audio files cannot be used:\n  u0: ")
+    assert "  u19: " in message and "  u20: " not in message
     assert message.endswith("and 3 more")
 
 

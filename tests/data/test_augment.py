@@ -96,6 +96,55 @@ def test_faster_audio_is_shorter_and_higher_by_the_same_factor():
     assert min(lengths) < 14_000 and max(lengths) > 19_000  # 12308 to 22857 are possible
 
 
+def at_speed(waveform: np.ndarray, speed: float) -> np.ndarray:
+    class Fixed:
+        """Draws the speed that was asked for."""
+
+        def uniform(self, low: float, high: float) -> float:
+            return (speed - 1.0) / 0.5
+
+        def random(self, size: int) -> np.ndarray:
+            return np.ones(size)
+
+    return augment(waveform, only(speed=0.5), Fixed())[0]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("speed", [0.9, 0.95, 1.0001, 1.05, 1.1])
+def test_another_speed_keeps_the_spectrum_flat_to_7_khz(speed):
+    waveform = white(480_000)
+    changed = at_speed(waveform, speed)
+    assert len(changed) == round(480_000 / speed)
+
+    def level(audio, low, high):
+        """Mean power a hertz between two frequencies."""
+        spectrum = np.square(np.abs(np.fft.rfft(audio))) / len(audio)
+        hertz = np.linspace(0.0, 8_000.0, len(spectrum))
+        return spectrum[(hertz > low) & (hertz < high)].mean()
+
+    for low in (100, *range(1_000, 7_000, 500), 6_900):
+        decibels = 10 * np.log10(level(changed, low, low + 100) / level(waveform, 0, 8_000))
+        # the same power in a band that is 1.1 or 0.9 times as wide: -0.4 to 0.5 dB
+        assert abs(decibels + 10 * np.log10(speed)) < 1.0, low
+
+
+@pytest.mark.parametrize("speed", [0.9, 1.1])
+@pytest.mark.parametrize("hertz", [300.0, 4_000.0, 6_300.0])
+def test_a_tone_at_another_speed_keeps_its_loudness_and_has_no_image(speed, hertz):
+    changed = at_speed(tone(hertz, 160_000), speed)[1_000:-1_000]
+    spectrum = np.square(np.abs(np.fft.rfft(changed * np.hanning(len(changed)))))
+    place = hertz * speed * len(changed) / 16_000
+    assert spectrum.argmax() == pytest.approx(place, abs=1.5)
+    near = slice(round(place) - 20, round(place) + 21)
+    assert power(changed) == pytest.approx(0.125, rel=0.01)
+    assert spectrum.sum() - spectrum[near].sum() < 1e-5 * spectrum.sum()
+
+
+def test_what_would_lie_above_the_nyquist_frequency_is_cut():
+    # 7.8 kHz would be 8.58 kHz at a speed of 1.1, and be heard at 7.42
+    changed = at_speed(tone(7_800.0, 160_000), 1.1)[1_000:-1_000]
+    assert power(changed) < 1e-6
+
+
 def test_the_seed_alone_decides():
     one, same, other = (run(white(), EVERYTHING, seed) for seed in (1, 1, 2))
     for a, b in zip(one, same, strict=True):

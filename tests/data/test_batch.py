@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,21 @@ def test_audio_that_cannot_be_read_comes_back_as_an_error(tmp_path, make, messag
     example = dataset(utterance(make(tmp_path)))[0]
     assert example.waveform is None
     assert message in example.error
+
+
+@pytest.mark.parametrize("there", [400, 799, 801, 8_000])
+def test_audio_of_another_length_than_prepare_found_is_an_error_with_both(tmp_path, there):
+    soundfile.write(tmp_path / "u.wav", [0.5] * there, 16_000)
+    example = dataset(utterance(tmp_path / "u.wav"))[0]
+    assert example.waveform is None
+    assert f"u.wav: {there} samples at 16 kHz, but the manifest says 800" in example.error
+    assert "run `slue-ner prepare` again" in example.error
+
+
+def test_a_length_at_another_rate_is_the_same_length(tmp_path):
+    soundfile.write(tmp_path / "u.wav", [0.5] * 441, 44_100)
+    same = replace(utterance(tmp_path / "u.wav"), num_samples=441, sample_rate=44_100)
+    assert len(dataset(same, min_samples=100)[0].waveform) == 160
 
 
 def test_audio_shorter_than_a_frame_comes_back_as_an_error(wav):

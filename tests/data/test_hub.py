@@ -1,5 +1,6 @@
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -178,9 +179,6 @@ def test_progress_counts_rows_and_then_files(hub: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"audio": {"bytes": None, "path": "x.ogg"}}, "holds no bytes"),
-        ({"audio": None}, "holds no bytes"),
-        ({"audio": {"bytes": b"<html>", "path": "x"}}, "none of wav, ogg, flac and mp3"),
         ({"normalized_text": None}, "should be strings"),
         ({"normalized_ner": spans(("GPE", 35, 9))}, "but the text has 38 characters"),
         ({"normalized_ner": spans(("GPE", 4, 4), ("ORG", 4, 2))}, "overlap"),
@@ -193,6 +191,37 @@ def test_a_bad_row_is_named(tmp_path: Path, fields: dict[str, Any], message: str
     with pytest.raises(ValueError, match=rf"validation-0\.parquet, row 2: id .*{message}"):
         prepare_slue_hub(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out" / "dataset.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("audio", "message"),
+    [
+        ({"bytes": None, "path": "x.ogg"}, r"empty file \(0 bytes\)"),
+        (None, r"empty file \(0 bytes\)"),
+        ({"bytes": b"<html>", "path": "x"}, "not an audio file of a known format"),
+        ({"bytes": encoded("wav")[:500], "path": "x"}, "truncated"),
+    ],
+)
+def test_a_row_whose_audio_is_none_is_named_and_the_others_go_on(
+    tmp_path: Path, audio: dict[str, Any] | None, message: str
+) -> None:
+    write(tmp_path / "train-0.parquet", [row(0), row(1, audio=audio), row(2)])
+    prepared = prepare_slue_hub(tmp_path, tmp_path / "out", tune_share=0)
+    read = read_manifest(tmp_path / "out" / "fine-tune.jsonl")
+    assert [u.id for u in read] == [ID.format(0), ID.format(2)]
+    (note,) = (w for w in prepared.warnings if "cannot be used" in w)
+    assert re.search(rf"{ID.format(1)}: .*{message}", note)
+
+
+def test_audio_of_a_row_is_as_long_as_what_decodes(tmp_path: Path) -> None:
+    flac = bytearray(encoded("flac"))
+    flac[21:26] = bytes([flac[21] & 0xF0, 0, 0, 0, 0])  # 0 samples: not known
+    audio = {"bytes": bytes(flac), "path": "x.flac"}
+    write(tmp_path / "train-0.parquet", [row(0), row(1, audio=audio)])
+    for listen in (True, False):
+        prepare_slue_hub(tmp_path, tmp_path / "out", tune_share=0, listen=listen)
+        first, second = read_manifest(tmp_path / "out" / "fine-tune.jsonl")
+        assert second.num_samples == first.num_samples
 
 
 def test_an_id_twice_is_refused(tmp_path: Path) -> None:

@@ -171,9 +171,31 @@ def test_missing_audio_is_never_left_out_of_dev(official: Path, tmp_path: Path) 
         prepare_slue_voxpopuli(official, tmp_path / "out", skip_missing_audio=True)
 
 
-def test_bad_audio_fails_with_its_id(official: Path, tmp_path: Path) -> None:
+def test_bad_audio_of_dev_stays_without_audio_and_is_named(official: Path, tmp_path: Path) -> None:
     (official / "dev" / f"{ID.format(4)}.ogg").write_bytes(b"")
-    with pytest.raises(AudioError, match=rf"utterance {ID.format(4)}: .*empty file"):
+    prepared = prepare_slue_voxpopuli(official, tmp_path / "out")
+    bad, good = read_manifest(tmp_path / "out" / "dev.jsonl")
+    assert bad.id == ID.format(4) and bad.audio is None and bad.entities == good.entities
+    (note,) = (w for w in prepared.warnings if "cannot be used" in w)
+    assert "1 of 6 audio files" in note
+    assert "(1 of dev kept without audio, to score as missed)" in note
+    assert f"{ID.format(4)}: " in note and "empty file" in note
+
+
+def test_bad_audio_of_fine_tune_is_left_out_and_named(official: Path, tmp_path: Path) -> None:
+    (official / "fine-tune" / f"{ID.format(2)}.ogg").write_bytes(b"<html>")
+    prepared = prepare_slue_voxpopuli(official, tmp_path / "out")
+    read = [
+        u for s in ("fine-tune", "tune") for u in read_manifest(tmp_path / "out" / f"{s}.jsonl")
+    ]
+    assert {u.id for u in read} == {ID.format(n) for n in (0, 1, 3)}
+    assert any("(1 of fine-tune left out)" in w and ID.format(2) in w for w in prepared.warnings)
+
+
+def test_a_split_without_any_usable_audio_is_refused(official: Path, tmp_path: Path) -> None:
+    for audio in (official / "dev").iterdir():
+        audio.write_bytes(b"")
+    with pytest.raises(AudioError, match="dev: 2 of 2 audio files cannot be used"):
         prepare_slue_voxpopuli(official, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

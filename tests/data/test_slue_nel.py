@@ -234,6 +234,15 @@ def test_a_blind_split_is_left_out_in_words(hub: Path, ner: Path, tmp_path: Path
     assert "split test is left out: not one of its rows has entities (blind)" in prepared.warnings
 
 
+def test_a_row_without_audio_keeps_its_times_and_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "hub", "validation", [row("a"), row("b", audio=b"<html>")])
+    prepared = prepare_slue_nel(tmp_path / "hub", tmp_path / "out")
+    first, second = read_manifest(tmp_path / "out" / "dev.jsonl")
+    assert first.audio is not None and second.audio is None
+    assert second.words == first.words and second.entities == first.entities
+    assert any("b: " in w and "not an audio file" in w for w in prepared.warnings)
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -245,7 +254,6 @@ def test_a_blind_split_is_left_out_in_words(hub: Path, ner: Path, tmp_path: Path
         ({"entities": [("PLACE", None, 4, 0.1, 0.2)]}, "an entity holds"),
         ({"words": [("may", None, 0.2)]}, "a word holds .* expected word, start_sec, end_sec"),
         ({"words": [("may", 0.3, 0.2)]}, "TimeSpan needs 0 <= start <= end"),
-        ({"audio": b"<html>"}, "none of wav, ogg, flac and mp3"),
     ],
 )
 def test_a_bad_row_is_named(tmp_path: Path, fields: dict[str, Any], message: str) -> None:

@@ -101,7 +101,7 @@ def test_audio_shorter_than_a_frame_fails_alone(source, tiny_corpus, tmp_path):
     soundfile.write(tmp_path / "short.wav", np.zeros(100, dtype=np.float32), 16_000)
     short = dataclasses.replace(heard, id="short", audio=tmp_path / "short.wav", num_samples=100)
     first, second = recognise(source, [short, heard])
-    assert "short.wav: 100 samples are less than one frame (320)" in first.error
+    assert "short.wav: 100 samples are too few for one frame, which takes 320" in first.error
     assert second.error is None and second.text
 
 

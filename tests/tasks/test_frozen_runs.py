@@ -112,6 +112,26 @@ def test_loader_processes_read_the_same_states(frozen: Any) -> None:
     assert frozen("workers", "disk", *SUM, "data.num_workers=1").log() == alone.log()
 
 
+@pytest.mark.parametrize("share", [0.5, 2.0])
+@pytest.mark.parametrize("cache", ["memory", "disk", "none"])
+def test_audio_changed_since_prepare_is_noticed_with_both_numbers(
+    frozen: Any, tmp_path: Path, tiny_corpus: Path, cache: str, share: float
+) -> None:
+    for split in ("fine-tune", "tune"):
+        utterances = read_manifest(tiny_corpus / f"{split}.jsonl")
+        there = utterances[0].num_samples
+        says = int(share * there)
+        utterances[0] = dataclasses.replace(
+            utterances[0], num_samples=says, words=None, phones=None, entities=()
+        )
+        write_manifest(tmp_path / f"{split}.jsonl", utterances)
+    run = frozen(cache, cache, *SUM, f"data.root={tmp_path}", "trainer.max_updates=4")
+    assert list(run.fit.figures["unreadable"]) == ["fine-tune_00"]
+    for said in ("fine-tune_00 is left out of training", "tune_00 counts as missed in tune"):
+        assert f"utterance {said}: " in run.printed
+    assert f"{there} samples at 16 kHz, but the manifest says {says}; it has" in run.printed
+
+
 def test_unreadable_audio_is_reported_as_without_cache(
     frozen: Any, tmp_path: Path, tiny_corpus: Path
 ) -> None:

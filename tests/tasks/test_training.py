@@ -216,6 +216,12 @@ def test_unreadable_audio_is_skipped_counted_and_named(train, tmp_path, changed_
     assert list(watched.fit.figures["unreadable"]) == ["fine-tune_00"]
     assert "no such audio file" in watched.fit.figures["unreadable"]["fine-tune_00"]
     assert () in watched.batches  # a batch of nothing else goes by
+    (said,) = (line for line in watched.printed.splitlines() if "is left out of" in line)
+    assert said.startswith("utterance fine-tune_00 is left out of training: ")
+    assert said.endswith("gone.wav: no such audio file")
+    assert "trained without 1 utterances (fine-tune_00), whose audio cannot be read" in (
+        watched.printed
+    )
 
 
 def test_more_than_one_percent_of_unreadable_audio_stops_the_run(train, tmp_path, changed_corpus):
@@ -232,8 +238,10 @@ def test_unreadable_audio_in_tune_counts_as_missed(train, tmp_path, changed_corp
     root = changed_corpus(
         "tune", lambda i, u: dataclasses.replace(u, audio=u.audio.parent / "gone.wav")
     )
-    values = {name: value for _, name, value in train(tmp_path / "run", root).log()}
+    watched = train(tmp_path / "run", root)
+    values = {name: value for _, name, value in watched.log()}
     assert values["val_wer"] == "1.0"
+    assert watched.printed.count("utterance tune_00 counts as missed in tune: ") == 1
 
 
 @pytest.mark.parametrize("task", ["ctc_tagged", "ctc_plain"])
