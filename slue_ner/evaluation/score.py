@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from slue_ner.core.groups import known_speaker
 from slue_ner.core.records import SCHEMA
 from slue_ner.core.types import Prediction, Utterance
 from slue_ner.evaluation.bootstrap import BootstrapOptions, clusters
@@ -69,6 +70,7 @@ class Score:
             **({} if self.nel is None else {"nel": self.nel.to_json()}),
             **({} if method is None else {"intervals": bounds}),
             **({} if method is None else {"interval_method": method.to_json()}),
+            **({} if method is None else {"clusters": dict(method.clusters)}),
             "not_computed": dict(self.not_computed),
         }
 
@@ -108,7 +110,7 @@ def score(
     made = Intervals()
     if intervals is not None:
         made = make_intervals(statistics, clusters=clusters(references), options=intervals)
-    speakers = {reference.speaker for reference in references}
+    speakers = {known_speaker(reference) for reference in references}
     result = Score(
         labels=labels,
         num_utterances=len(references),
@@ -170,7 +172,7 @@ def _absent(references: Sequence[Utterance], statistics: Statistics) -> dict[str
             reasons[path] = "the references have no words"
     untold = {
         "wer_asr": ("asr_text", [r.id for r in references if r.asr_text is None]),
-        "num_speakers": ("speaker", [r.id for r in references if r.speaker is None]),
+        "num_speakers": ("speaker", [r.id for r in references if known_speaker(r) is None]),
     }
     for path, (field, ids) in untold.items():
         if ids:

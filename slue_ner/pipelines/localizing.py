@@ -11,9 +11,10 @@ import yaml
 
 from slue_ner.core.config import from_mapping
 from slue_ner.core.files import write_text
+from slue_ner.core.groups import group_of
 from slue_ner.core.labels import LabelSet
 from slue_ner.core.types import Prediction, Utterance
-from slue_ner.data.splits import group_key, hold_out_tune
+from slue_ner.data.splits import hold_out_tune
 from slue_ner.decoding.localize import (
     KINDS,
     WORDS,
@@ -81,7 +82,7 @@ def tune_by_halves(
         ValueError: as ``tune`` does, and when there is nothing to halve.
     """
     check_tuning_split(references)
-    if len({group_key(utterance) for utterance in references}) < 2:
+    if len({group_of(utterance) for utterance in references}) < 2:
         raise ValueError(
             f"all {len(references)} references are of one speaker, so there are no two halves; "
             "tune on another split"

@@ -61,6 +61,7 @@ def test_the_score_object_of_a_hand_worked_corpus(make_reference, make_predictio
             "micro": {"precision": 1 / 3, "recall": 0.5, "f1": 0.4, "tp": 1, "pred": 3, "gold": 2}
         },
         "interval_method": {"level": 0.95, "unit": "speaker", "resamples": 50, "seed": 0},
+        "clusters": {"speaker": 2, "debate": 0, "utterance": 0},
         "not_computed": {"nel": "none of the 2 references has word times"},
     }
     assert list(bounds) == [
@@ -142,3 +143,27 @@ def test_scoring_loads_neither_torch_nor_rich():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "set()"
+
+
+def test_one_unknown_speaker_changes_an_interval_little(make_reference, make_prediction):
+    """Twenty speakers, each understood always or never: an utterance is no unit of its own."""
+
+    def bounds(unknown):
+        references = [
+            make_reference(
+                "in [GPE rome]", id=f"{s}_{k}", speaker=None if (s, k) in unknown else f"s{s}"
+            )
+            for s in range(20)
+            for k in range(10)
+        ]
+        heard = [f"in [PLACE {'rome' if s % 2 else 'home'}]" for s in range(20) for _ in range(10)]
+        predictions = [make_prediction(h, id=r.id) for h, r in zip(heard, references, strict=True)]
+        found = score(references, predictions, intervals=BootstrapOptions()).to_json()
+        return found["intervals"]["ner.micro.f1"], found["clusters"]
+
+    (low, high), known = bounds(set())
+    (one_low, one_high), one_unknown = bounds({(3, 4)})
+    assert known == {"speaker": 20, "debate": 0, "utterance": 0}
+    assert one_unknown == {"speaker": 20, "debate": 0, "utterance": 1}
+    # of a mean of 20 speakers: sd 0.5 / sqrt(20) = 0.11; of 200 utterances it would be 0.035
+    assert 0.3 < high - low < 0.6 and 0.3 < one_high - one_low < 0.6
