@@ -20,9 +20,10 @@ def hold_out_tune(
 ) -> tuple[list[Utterance], list[Utterance]]:
     """Split off about ``share`` of the utterances without dividing a speaker.
 
-    Where the speaker is not known, a debate stays together (``group_of``). Which groups are held out depends on the
-    seed and the ids alone, not on the order of the input. Their number of utterances is as
-    close to the share as whole groups allow; of two equally close ones the smaller.
+    Where the speaker is not known, a debate stays together (``group_of``). Which groups are held
+    out depends on the seed and the ids alone, not on the order of the input. Their number of
+    utterances is as close to the share as whole groups allow; of two equally close ones the
+    smaller.
 
     Args:
         utterances: all of one split.

@@ -26,7 +26,7 @@ _MAX_SAMPLE_RATE = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalizerOptions:
-    """How entities get their times; the defaults are the times that decoding gives.
+    """How entities get their times; the defaults are those that decoding gives, to 10 ms.
 
     Attributes:
         kind: ``words`` (from an entity's first word to its last) or ``type_symbols`` (from its
@@ -56,12 +56,11 @@ def localize(
     A word lasts from its first letter to its last or, with ``incl_blank``, from the end of the
     ``|`` before it (or the first frame) to the start of the ``|`` after it (or the last frame).
     Where one recognised word was split in text (``eu's``), what follows the first piece is an
-    instant at the word's end. An entity lasts, before its offset and cut at 0, with
+    instant at the word's end. An entity lasts, before its offset (see ``shift``), with
 
     - ``words``: from the start of its first word to the end of its last;
     - ``type_symbols``: from its first letter to the ``|`` before its ``]`` or, with
-      ``incl_blank``, from the start of its type symbol to the end of its ``]``, both rounded to
-      10 ms.
+      ``incl_blank``, from the start of its type symbol to the end of its ``]``.
 
     These are slue-toolkit's rules for a cascade and for an end-to-end model. Its
     reader of type symbols takes marks that are glued to letters, and with ``incl_blank``
@@ -96,9 +95,12 @@ def localize(
 
 
 def shift(prediction: Prediction, offset: Seconds) -> Prediction:
-    """Add ``offset`` to both ends of the entities that have a range of words; cut at 0."""
-    if not offset:
-        return prediction
+    """Shift both ends of the entities that have a range of words, as slue-toolkit does.
+
+    It rounds to 10 ms, adds the offset, cuts at 0 and rounds to 10 ms again. The last digit
+    decides the bin that its scorer truncates a time to: 0.03 - 0.02 is 0.009999999999999998, of
+    bin 0, and rounded 0.01, of bin 1. Times of words are neither rounded nor shifted.
+    """
     return replace(
         prediction, entities=tuple(_shifted(entity, offset) for entity in prediction.entities)
     )
@@ -247,13 +249,14 @@ def _at_marks(
             "localize it with kind words"
         )
     span = grid.span(*between[entity.words])
-    return replace(entity, start=round(span.start, 2), end=round(span.end, 2))
+    return replace(entity, start=span.start, end=span.end)
 
 
 def _shifted(entity: EntitySpan, offset: Seconds) -> EntitySpan:
     if entity.start is None or entity.end is None or not _has_words(entity):
         return entity
-    return replace(entity, start=max(0.0, entity.start + offset), end=max(0.0, entity.end + offset))
+    start, end = (round(max(0.0, round(t, 2) + offset), 2) for t in (entity.start, entity.end))
+    return replace(entity, start=start, end=end)
 
 
 def _has_words(entity: EntitySpan) -> bool:

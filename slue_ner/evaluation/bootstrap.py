@@ -1,7 +1,7 @@
 """Bootstrap: how much would a score move with other speakers?
 
-What is resampled are sums per cluster (speaker, debate or utterance), never scores. Columns of two systems put
-side by side are resampled together, which is what a paired test needs.
+What is resampled are sums per cluster (speaker, debate or utterance), never scores. Columns of two
+systems put side by side are resampled together, which is what a paired test needs.
 """
 
 from __future__ import annotations

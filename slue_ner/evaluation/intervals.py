@@ -46,10 +46,11 @@ class Intervals:
 
     They show how a figure moves with other speakers (or debates, or utterances) like these. They
     do not show what another seed of the training, other recordings or another annotator would
-    change. Where speaker and debate are not known, it stays hidden that utterances are alike. With fewer than some twenty
-    speakers a percentile interval is too narrow, as it cannot know speakers it never saw: with
-    three, seven resamples in nine leave one of them out and none brings in a fourth. Where a
-    single speaker is known, utterances are drawn, and the interval speaks of that speaker alone.
+    change. Where speaker and debate are not known, it stays hidden that utterances are alike.
+    With fewer than some twenty clusters a percentile interval is too narrow, as it cannot know
+    speakers it never saw: with three, seven resamples in nine leave one of them out and none
+    brings in a fourth. Where all is of a single speaker, utterances are drawn, and the interval
+    speaks of that speaker alone.
 
     Attributes:
         method: ``None`` when no interval was made.
