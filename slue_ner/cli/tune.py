@@ -100,6 +100,7 @@ def _tune_decoding(options: argparse.Namespace) -> int:
             threads=options.threads or num_cores(),
             tell=told,
             progress=progress,
+            note=lambda sentence: console.print(sentence, highlight=False, markup=False),
         )
     best = trials[0]
     remarks = {

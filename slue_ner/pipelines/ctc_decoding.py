@@ -28,6 +28,7 @@ from slue_ner.core.labels import LabelSet
 from slue_ner.core.suggest import nearest
 from slue_ner.decoding.beam import BeamDecoder, BeamOptions
 from slue_ner.decoding.ngram_file import read_model
+from slue_ner.decoding.ngram_labels import say_labels
 from slue_ner.decoding.scoring_rules import Scorer
 from slue_ner.pipelines.run_files import read_config
 
@@ -77,8 +78,10 @@ class CTCDecoding:
                 "words, which unknown_score: null forbids; set unknown_score in the decoding file "
                 "(-2.0, say) or leave one of the models out"
             )
-        words = None if self.lm is None else read_model(self.lm)
-        characters = None if self.character_lm is None else read_model(self.character_lm)
+        words = None if self.lm is None else read_model(self.lm, note=note)
+        characters = None
+        if self.character_lm is not None:
+            characters = read_model(self.character_lm, note=note)
         lexicon = None if self.lexicon is None else _read_lexicon(self.lexicon)
         hot_words = None if self.hot_words is None else read_hot_words(self.hot_words)
         try:
@@ -96,7 +99,7 @@ class CTCDecoding:
             named = ", ".join(str(path) for path in files if path is not None)
             raise ValueError(f"{named or 'decoding'}: {error}") from error
         if note is not None:
-            for sentence in _notes(scorer):
+            for sentence in _notes(scorer, labels):
                 note(sentence)
         return BeamDecoder(scorer)
 
@@ -110,7 +113,7 @@ def say_cut(decoder: BeamDecoder | None, note: Callable[[str], None] | None) -> 
         )
 
 
-def _notes(scorer: Scorer) -> Iterable[str]:
+def _notes(scorer: Scorer, labels: LabelSet | None) -> Iterable[str]:
     if unspelled := scorer.unspelled:
         yield (
             f"{len(unspelled)} words of the lexicon (without one: of the language model) have "
@@ -120,6 +123,12 @@ def _notes(scorer: Scorer) -> Iterable[str]:
         yield (
             f"the language model never saw the entity marks {' '.join(scorer.unseen_marks)}, so "
             "entities of these types will not be written; were its labels those of the vocabulary?"
+        )
+    if scorer.labels_untold and labels is not None:
+        yield (
+            "the language model does not say of which label set its entity marks are, and they fit "
+            f"both; they are taken as {labels.name} ones; a model of `slue-ner lm train` says it, "
+            f"and so does {say_labels(labels)}"
         )
 
 
