@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slue_ner.cli.threads import add_threads_option, use_threads
+
 if TYPE_CHECKING:
     from slue_ner.core.types import Prediction, Utterance
     from slue_ner.pipelines.aligning import Aligner, Emitted
@@ -43,6 +45,7 @@ def run(arguments: list[str]) -> int:
     )
     from slue_ner.pipelines.aligning import align_predictions, align_utterances
 
+    use_threads(options)
     console = stdout()
     utterances = read_manifest(options.manifest)
     predictions = None if options.predictions is None else read_predictions(options.predictions)
@@ -211,4 +214,5 @@ def _parser() -> argparse.ArgumentParser:
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
     add("--batch-seconds", type=float, help="padded seconds of audio a batch (default: as trained)")
     add("--num-workers", type=int, default=0, help="loader processes")
+    add_threads_option(parser)
     return parser

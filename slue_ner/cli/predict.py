@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from slue_ner.cli.decoding import add_decoding_options, has_decoding_options
+from slue_ner.cli.threads import add_threads_option, use_threads
 
 _EXAMPLE = """examples:
   slue-ner predict runs/quickstart --manifest data/synthetic/test.jsonl --output predictions.jsonl
@@ -36,6 +37,7 @@ def run(arguments: list[str]) -> int:
     utterances = read_manifest(options.manifest)
     pipeline = options.pipeline or _pipeline_of(options)
     _check(options, pipeline)
+    use_threads(options)
     check_writable(options.output)
     localizer = None if options.localizer is None else read_localizer(options.localizer)
     from slue_ner.cli.systems import SYSTEMS
@@ -132,4 +134,5 @@ def _parser() -> argparse.ArgumentParser:
         "--batch-seconds", type=float, help="padded seconds of audio a batch (default: as trained)"
     )
     parser.add_argument("--num-workers", type=int, default=0, help="loader processes")
+    add_threads_option(parser)
     return parser
