@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slue_ner.cli.threads import add_threads_option, use_threads
 
@@ -50,13 +50,16 @@ def run(arguments: list[str]) -> int:
     utterances = read_manifest(options.manifest)
     predictions = None if options.predictions is None else read_predictions(options.predictions)
     aligner, emitted = _load(options, utterances)
+    doubtful: list[str] = []
+    telling: dict[str, Any] = {"doubt": doubtful.append}
     with progress_on(console, "aligning") as progress:
+        telling["progress"] = progress
         if predictions is None:
-            aligned, failures = align_utterances(utterances, emitted, aligner, progress=progress)
+            aligned, failures = align_utterances(utterances, emitted, aligner, **telling)
             write_manifest(options.output, aligned)
             spoken = [record.words or () for record in aligned]
         else:
-            timed, failures = align_predictions(predictions, emitted, aligner, progress=progress)
+            timed, failures = align_predictions(predictions, emitted, aligner, **telling)
             write_predictions(options.output, timed)
             spoken = [record.words or () for record in timed]
     lines = [f"{len(spoken) - len(failures)} of {len(spoken)} aligned -> {options.output}"]
@@ -65,6 +68,11 @@ def run(arguments: list[str]) -> int:
         lines.append(
             f"{len(guessed)} of {sum(map(len, spoken))} words have no symbol of the model's "
             f"vocabulary, so their times are estimated and not scored, first: {guessed[0]!r}"
+        )
+    if doubtful:
+        lines.append(
+            f"note: {len(doubtful)} of them got times for a text that is hardly what the model "
+            f"hears, first: {doubtful[0]!r}; listen to them, or leave them out with --min-score"
         )
     if failures:
         shown = [f"{id}: {reason}" for id, reason in list(failures.items())[:_NUM_SHOWN]]
