@@ -46,11 +46,9 @@ def run(arguments: list[str]) -> int:
     if localizer is not None:
         predictions = localize_all(predictions, localizer)
     write_predictions(options.output, predictions)
-    num_entities = sum(len(prediction.entities) for prediction in predictions)
-    console.print(
-        f"{len(predictions)} utterances, {num_entities} entities -> {options.output}",
-        highlight=False,
-    )
+    found = [len(p.entities) for p in predictions if p.entities is not None and not p.error]
+    entities = f", {sum(found)} entities" if found else ""  # a recogniser finds none
+    console.print(f"{len(predictions)} utterances{entities} -> {options.output}", highlight=False)
     errors = [prediction for prediction in predictions if prediction.error]
     if errors:
         console.print(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -101,9 +101,7 @@ def shift(prediction: Prediction, offset: Seconds) -> Prediction:
     decides the bin that its scorer truncates a time to: 0.03 - 0.02 is 0.009999999999999998, of
     bin 0, and rounded 0.01, of bin 1. Times of words are neither rounded nor shifted.
     """
-    return replace(
-        prediction, entities=tuple(_shifted(entity, offset) for entity in prediction.entities)
-    )
+    return _with_entities(prediction, lambda entity: _shifted(entity, offset))
 
 
 def marks_of(predictions: Iterable[Prediction]) -> LabelSet | None:
@@ -124,7 +122,7 @@ def marks_of(predictions: Iterable[Prediction]) -> LabelSet | None:
 
 def _reads_back(prediction: Prediction, labels: LabelSet) -> bool:
     _, transcript = read_tokens(prediction.tokens or (), labels)
-    there = [(entity.label, entity.words) for entity in prediction.entities]
+    there = [(entity.label, entity.words) for entity in prediction.entities or ()]
     return transcript.words == tuple(word.text for word in prediction.words or ()) and there == [
         (entity.label, entity.words) for entity in transcript.entities
     ]
@@ -132,9 +130,16 @@ def _reads_back(prediction: Prediction, labels: LabelSet) -> bool:
 
 def _from_words(prediction: Prediction) -> Prediction:
     words = prediction.words or ()
-    return replace(
-        prediction, entities=tuple(_over_words(entity, words) for entity in prediction.entities)
-    )
+    return _with_entities(prediction, lambda entity: _over_words(entity, words))
+
+
+def _with_entities(
+    prediction: Prediction, change: Callable[[EntitySpan], EntitySpan]
+) -> Prediction:
+    """The prediction with every entity changed, if it has any."""
+    if prediction.entities is None:
+        return prediction
+    return replace(prediction, entities=tuple(change(e) for e in prediction.entities))
 
 
 def _from_tokens(
@@ -165,9 +170,7 @@ def _from_tokens(
             transcript.entities, transcript.entity_sources, strict=True
         )
     }
-    return replace(
-        found, entities=tuple(_at_marks(e, between, found, grid) for e in found.entities)
-    )
+    return _with_entities(found, lambda entity: _at_marks(entity, between, found, grid))
 
 
 def _word_frames(

@@ -221,14 +221,15 @@ def _retimed(prediction: Prediction, words: tuple[Word, ...] | None) -> Predicti
     for word in prediction.words or ():
         index.append(index[-1] + bool(word.text))
     entities = []
-    for entity in prediction.entities:
+    for entity in prediction.entities or ():
         if entity.words is not None:
             if prediction.words is not None:
                 entity = replace(entity, words=(index[entity.words[0]], index[entity.words[1]]))
             entity = _timed(entity, words)
         entities.append(entity)
     # the tokens go, since their frames tell other times
-    return replace(prediction, words=words, tokens=None, entities=tuple(entities))
+    known = None if prediction.entities is None else tuple(entities)
+    return replace(prediction, words=words, tokens=None, entities=known)
 
 
 def _spoken(prediction: Prediction) -> list[str]:

@@ -214,7 +214,7 @@ class _Reader:
         words = from_symbols(self._vocabulary.decode(symbols))
         labels = self._vocabulary.label_set
         if labels is None:
-            return Prediction(id=id, text=" ".join(words))
+            return Prediction(id=id, text=" ".join(words), entities=None)
         read = read_tagged(words, labels)
         entities = tuple(replace(entity, words=None) for entity in read.entities)
         return Prediction(id=id, text=" ".join(read.words), entities=entities)

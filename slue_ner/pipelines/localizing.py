@@ -125,7 +125,12 @@ def _search(
 ) -> list[Trial]:
     if obstacle := nel_obstacle(references):
         raise ValueError(f"{obstacle}, so nothing can be tuned; `slue-ner align` makes word times")
-    entities = [entity for prediction in predictions for entity in prediction.entities]
+    if predictions and all(p.entities is None for p in predictions if p.error is None):
+        raise ValueError(
+            "the predictions have entities null, as a recogniser writes them, so there is nothing "
+            "to localize; find entities first, with `slue-ner predict --text-ner`"
+        )
+    entities = [entity for prediction in predictions for entity in prediction.entities or ()]
     if entities and all(entity.words is None for entity in entities):
         raise ValueError(
             "not one predicted entity has a range of words, so no localizer can move it; the times "

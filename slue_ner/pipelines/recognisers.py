@@ -56,7 +56,7 @@ def recognise(
         note: called with a sentence about whatever the search cannot use or find.
 
     Returns:
-        One prediction an utterance, in the same order, without entities; those that failed
+        One prediction an utterance, in the same order, with entities ``None``; those that failed
         have ``error`` set.
 
     Raises:
@@ -124,7 +124,7 @@ def _from_ctm(path: Path, utterances: Sequence[Utterance]) -> list[Prediction]:
     words = {id: sorted(of_id, key=lambda word: word.start) for id, of_id in read_ctm(path).items()}
     _check_ids(path, words, utterances)
     return [
-        in_ner_form(Prediction(utterance.id, "", words=tuple(words[utterance.id])))
+        in_ner_form(Prediction(utterance.id, "", entities=None, words=tuple(words[utterance.id])))
         if utterance.id in words
         else _absent(path, utterance)
         for utterance in utterances
@@ -135,11 +135,15 @@ def _from_predictions(path: Path, utterances: Sequence[Utterance]) -> list[Predi
     found = {prediction.id: prediction for prediction in read_predictions(path)}
     _check_ids(path, found, utterances)
     return [
-        replace(found[utterance.id], entities=())
+        _without_entities(found[utterance.id])
         if utterance.id in found
         else _absent(path, utterance)
         for utterance in utterances
     ]
+
+
+def _without_entities(prediction: Prediction) -> Prediction:
+    return replace(prediction, entities=None if prediction.error is None else ())
 
 
 def _absent(path: Path, utterance: Utterance) -> Prediction:
