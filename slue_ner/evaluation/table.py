@@ -84,7 +84,10 @@ def _footer(score: Score) -> list[str]:
             f"intervals: {100 * method.level:g} % percentile bootstrap by {_drawn(method)}, "
             f"{method.resamples} resamples, seed {method.seed}"
         )
-    return lines + [f"not computed: {path}: {why}" for path, why in score.not_computed.items()]
+    paths: dict[str, list[str]] = {}  # of each reason
+    for path, why in score.not_computed.items():
+        paths.setdefault(why, []).append(path)
+    return lines + [f"not computed: {', '.join(of)}: {why}" for why, of in paths.items()]
 
 
 def _drawn(method: IntervalMethod) -> str:
