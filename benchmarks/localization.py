@@ -58,7 +58,7 @@ def main() -> None:
     ]
     aligner = Aligner(vocabulary, GRID)
     emitted = [(u.id, log_probs) for u, log_probs in zip(references, emissions, strict=True)]
-    aligner.words(references[0].text, emissions[0])  # compiles, once a machine
+    aligner.time(references[0].text, emissions[0])  # compiles, once a machine
     works: dict[str, Callable[[], object]] = {
         "score": lambda: score(references, predictions),
         "score with intervals": lambda: score(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from slue_ner.cli.threads import add_threads_option, use_threads
 
 if TYPE_CHECKING:
     from slue_ner.core.types import Prediction, Utterance
@@ -41,17 +43,21 @@ def run(arguments: list[str]) -> int:
     )
     from slue_ner.pipelines.aligning import align_predictions, align_utterances
 
+    use_threads(options)
     console = stdout()
     utterances = read_manifest(options.manifest)
     predictions = None if options.predictions is None else read_predictions(options.predictions)
     aligner, emitted = _load(options, utterances)
+    doubtful: list[str] = []
+    telling: dict[str, Any] = {"doubt": doubtful.append}
     with progress_on(console, "aligning") as progress:
+        telling["progress"] = progress
         if predictions is None:
-            aligned, failures = align_utterances(utterances, emitted, aligner, progress=progress)
+            aligned, failures = align_utterances(utterances, emitted, aligner, **telling)
             write_manifest(options.output, aligned)
             spoken = [record.words or () for record in aligned]
         else:
-            timed, failures = align_predictions(predictions, emitted, aligner, progress=progress)
+            timed, failures = align_predictions(predictions, emitted, aligner, **telling)
             write_predictions(options.output, timed)
             spoken = [record.words or () for record in timed]
     lines = [f"{len(spoken) - len(failures)} of {len(spoken)} aligned -> {options.output}"]
@@ -60,6 +66,11 @@ def run(arguments: list[str]) -> int:
         lines.append(
             f"{len(guessed)} of {sum(map(len, spoken))} words have no symbol of the model's "
             f"vocabulary, so their times are estimated and not scored, first: {guessed[0]!r}"
+        )
+    if doubtful:
+        lines.append(
+            f"note: {len(doubtful)} of them got times for a text that is hardly what the model "
+            f"hears, first: {doubtful[0]!r}; listen to them, or leave them out with --min-score"
         )
     if failures:
         lines.append(f"{len(failures)} left without times:{list_reasons(failures)}")
@@ -202,4 +213,5 @@ def _parser() -> argparse.ArgumentParser:
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
     add("--batch-seconds", type=float, help="padded seconds of audio a batch (default: as trained)")
     add("--num-workers", type=int, default=0, help="loader processes")
+    add_threads_option(parser)
     return parser

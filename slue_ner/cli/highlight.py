@@ -34,7 +34,7 @@ def heard(prediction: Prediction) -> Text:
     starts = [sum(len(word) + 1 for word in words[:index]) for index in range(len(words) + 1)]
     spans = [
         (entity, (starts[entity.words[0]], starts[entity.words[1]] - 1))
-        for entity in prediction.entities
+        for entity in prediction.entities or ()
         if entity.words is not None
     ]
     return _highlight(prediction.text, spans)

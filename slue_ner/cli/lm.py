@@ -57,7 +57,13 @@ def _score(options: argparse.Namespace) -> int:
     from slue_ner.core.files import write_json
     from slue_ner.pipelines.language_models import score_text
 
-    score = score_text(options.lm, options.sources, options=_sentence_options(options))
+    notes = sys.stderr if options.json == "-" else sys.stdout
+    score = score_text(
+        options.lm,
+        options.sources,
+        options=_sentence_options(options),
+        note=lambda sentence: print(f"note: {sentence}", file=notes),
+    )
     if options.json == "-":
         json.dump(score.to_json(), sys.stdout, indent=2)
         print()
@@ -123,7 +129,7 @@ def _add_text(command: argparse.ArgumentParser) -> None:
         "sources",
         nargs="+",
         metavar="SOURCE",
-        help="manifest (.jsonl), plain text of one sentence a line (.gz packed), or - for stdin",
+        help="manifest (.jsonl), plain text of one sentence a line (packed or not), or - for stdin",
     )
     command.add_argument("--unit", choices=("words", "characters"), default="words")
     command.add_argument(

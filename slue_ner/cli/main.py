@@ -10,6 +10,7 @@ from importlib import import_module
 from slue_ner import __version__
 from slue_ner.cli.notes import notes_on_stderr
 from slue_ner.core.suggest import nearest
+from slue_ner.core.threads import wait_without_spinning
 
 COMMANDS = {
     "quickstart": "make a small spoken corpus, train on it, score it: five minutes on two cores",
@@ -60,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     # the hub's client logs every failed request before we say in one sentence what it means
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+    wait_without_spinning()
     try:
         with notes_on_stderr():
             status: int = import_module(f"slue_ner.cli.{command}").run(rest)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from slue_ner.cli.decoding import add_decoding_options, has_decoding_options
+from slue_ner.cli.threads import add_threads_option, use_threads
 
 _EXAMPLE = """examples:
   slue-ner predict runs/quickstart --manifest data/synthetic/test.jsonl --output predictions.jsonl
@@ -37,6 +38,7 @@ def run(arguments: list[str]) -> int:
     utterances = read_manifest(options.manifest)
     pipeline = options.pipeline or _pipeline_of(options)
     _check(options, pipeline)
+    use_threads(options)
     check_writable(options.output)
     localizer = None if options.localizer is None else read_localizer(options.localizer)
     from slue_ner.cli.systems import SYSTEMS
@@ -45,11 +47,9 @@ def run(arguments: list[str]) -> int:
     if localizer is not None:
         predictions = localize_all(predictions, localizer)
     write_predictions(options.output, predictions)
-    num_entities = sum(len(prediction.entities) for prediction in predictions)
-    console.print(
-        f"{len(predictions)} utterances, {num_entities} entities -> {options.output}",
-        highlight=False,
-    )
+    found = [len(p.entities) for p in predictions if p.entities is not None and not p.error]
+    entities = f", {sum(found)} entities" if found else ""  # a recogniser finds none
+    console.print(f"{len(predictions)} utterances{entities} -> {options.output}", highlight=False)
     failures = list_failures(predictions)
     if failures is not None:
         console.print(failures, highlight=False, markup=False)
@@ -137,4 +137,5 @@ def _parser() -> argparse.ArgumentParser:
         "--batch-seconds", type=float, help="padded seconds of audio a batch (default: as trained)"
     )
     parser.add_argument("--num-workers", type=int, default=0, help="loader processes")
+    add_threads_option(parser)
     return parser

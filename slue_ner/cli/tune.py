@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slue_ner.cli.decoding import add_decoding_options, chosen_decoding
+from slue_ner.cli.threads import add_threads_option, use_threads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,12 +62,11 @@ def _tune_decoding(options: argparse.Namespace) -> int:
     from slue_ner.decoding.emissions import read_emissions
     from slue_ner.pipelines.ctc_decoding import write_ctc_decoding
     from slue_ner.pipelines.decoding_tuning import tune_decoding
-    from slue_ner.pipelines.end_to_end import num_cores, weights_hash
+    from slue_ner.pipelines.end_to_end import weights_hash
     from slue_ner.tasks.building import VOCABULARY_FILE
     from slue_ner.text.vocabulary import Vocabulary
 
-    if options.threads is not None and options.threads < 1:
-        raise ValueError(f"--threads should be at least 1, got {options.threads}")
+    threads = use_threads(options)
     check_writable(options.output)
     console = stdout()
     references = read_manifest(options.references)
@@ -93,9 +93,10 @@ def _tune_decoding(options: argparse.Namespace) -> int:
             start,
             vocabulary=vocabulary,
             by=by,
-            threads=options.threads or num_cores(),
+            threads=threads,
             tell=told,
             progress=progress,
+            note=lambda sentence: console.print(sentence, highlight=False, markup=False),
         )
     best = trials[0]
     remarks = {
@@ -242,7 +243,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_decoding_options(decoding)
     decoding.add_argument("--by", choices=("f1", "wer"), help="default: f1, of plain ASR wer")
-    decoding.add_argument("--threads", type=int, help="utterances at once (default: all cores)")
+    add_threads_option(decoding, "utterances at once")
+    for command in (localizer, frames):
+        add_threads_option(command, "as for `decoding`; this search is quick and takes one")
     decoding.add_argument(
         "--weights", choices=("best", "last"), default="best", help="that emitted them"
     )

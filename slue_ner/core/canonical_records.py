@@ -41,7 +41,14 @@ def canonical_utterance(utterance: Utterance, changes: Changes) -> Utterance:
 
 def canonical_prediction(prediction: Prediction, changes: Changes) -> Prediction:
     """The prediction with its texts in canonical form, tokens symbol by symbol."""
-    tokens = prediction.tokens
+    entities, tokens = prediction.entities, prediction.tokens
+    if entities is not None:
+        entities = tuple(
+            entity
+            if entity.phrase is None
+            else replace(entity, phrase=changes.of(prediction.id, entity.phrase).text)
+            for entity in entities
+        )
     if tokens is not None:
         tokens = tuple(
             token
@@ -54,12 +61,7 @@ def canonical_prediction(prediction: Prediction, changes: Changes) -> Prediction
         text=changes.of(prediction.id, prediction.text).text,
         words=_words(prediction.words, prediction.id, changes),
         tokens=tokens,
-        entities=tuple(
-            entity
-            if entity.phrase is None
-            else replace(entity, phrase=changes.of(prediction.id, entity.phrase).text)
-            for entity in prediction.entities
-        ),
+        entities=entities,
     )
 
 

@@ -150,14 +150,14 @@ def utterance_from_json(record: Json) -> Utterance:
 
 def prediction_to_json(prediction: Prediction) -> Json:
     """One line of a predictions file."""
-    tokens = prediction.tokens
+    tokens, entities = prediction.tokens, prediction.entities
     return {
         "schema": SCHEMA,
         "id": prediction.id,
         "text": prediction.text,
         "frame_seconds": prediction.frame_seconds,
         "num_frames": prediction.num_frames,
-        "entities": [_entity_to_json(entity) for entity in prediction.entities],
+        "entities": None if entities is None else [_entity_to_json(e) for e in entities],
         "words": _words_to_json(prediction.words),
         "tokens": None
         if tokens is None
@@ -168,15 +168,15 @@ def prediction_to_json(prediction: Prediction) -> Json:
 
 
 def prediction_from_json(record: Json) -> Prediction:
-    """The inverse of ``prediction_to_json``; optional fields may be absent."""
-    _check_keys(record, _PREDICTION_KEYS, required=("schema", "id", "text", "entities"))
-    tokens = record.get("tokens")
+    """The inverse of ``prediction_to_json``; absent fields are not known, as ``null`` ones."""
+    _check_keys(record, _PREDICTION_KEYS, required=("schema", "id", "text"))
+    tokens, entities = record.get("tokens"), record.get("entities")
     return Prediction(
         id=_typed(record, "id", str),
         text=_typed(record, "text", str),
         frame_seconds=_optional(record, "frame_seconds", float),
         num_frames=_optional(record, "num_frames", int),
-        entities=tuple(_entity_from_json(entity) for entity in record["entities"]),
+        entities=None if entities is None else tuple(map(_entity_from_json, entities)),
         words=_words_from_json(record.get("words")),
         tokens=None if tokens is None else tuple(TokenSpan(*token) for token in tokens),
         num_repairs=record.get("num_repairs", 0),

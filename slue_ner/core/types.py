@@ -110,6 +110,7 @@ class Prediction:
 
     Attributes:
         frame_seconds, num_frames: the frame grid of ``tokens``.
+        entities: ``None`` from a system that was not asked for any, such as a plain recogniser.
         tokens: decoded CTC symbols, so that entities can be localized again later.
         num_repairs: malformed tags that the reader of the tagged string repaired.
         error: why there is no prediction; the utterance then scores as missed.
@@ -119,7 +120,7 @@ class Prediction:
     text: str
     frame_seconds: Seconds | None = None
     num_frames: int | None = None
-    entities: tuple[EntitySpan, ...] = ()
+    entities: tuple[EntitySpan, ...] | None = ()
     words: tuple[Word, ...] | None = None
     tokens: tuple[TokenSpan, ...] | None = None
     num_repairs: int = 0

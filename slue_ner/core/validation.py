@@ -43,7 +43,7 @@ def check_prediction(prediction: Prediction) -> None:
     """
     where = f"prediction {prediction.id}"
     num_words = None if prediction.words is None else len(prediction.words)
-    for entity in prediction.entities:
+    for entity in prediction.entities or ():
         if entity.words is not None and num_words is not None:
             first, last = entity.words
             if not 0 <= first <= last <= num_words:

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from slue_ner.core.groups import group_of
 from slue_ner.core.types import Utterance
-from slue_ner.data.splits import group_key
 from slue_ner.data.spoken import Script
 from slue_ner.data.voices import draw_voices
 
@@ -37,12 +37,12 @@ def cast_voices(
     scripts: list[Script] = []
     used: set[str] = set()
     for split, utterances in splits.items():
-        groups = list(dict.fromkeys(group_key(utterance) for utterance in utterances))
+        groups = list(dict.fromkeys(group_of(utterance) for utterance in utterances))
         random.Random(f"cast {seed} {split}").shuffle(groups)
         voice_of = {group: voices[split][i % shares[split]] for i, group in enumerate(groups)}
         for utterance in utterances:
             name = _file_name(utterance.id, used)
-            voice = voice_of[group_key(utterance)]
+            voice = voice_of[group_of(utterance)]
             scripts.append(Script(utterance, voice, Path("audio", split, name)))
     return scripts
 

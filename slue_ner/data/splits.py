@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
+from slue_ner.core.groups import group_of
 from slue_ner.core.types import Utterance
-
-_DEBATE = re.compile(r"(\d{8}-\d{4}-PLENARY[^_]*)_")  # 20131007-0900-PLENARY-19-en_2013...
 
 
 def hold_out_tune(
@@ -22,10 +20,10 @@ def hold_out_tune(
 ) -> tuple[list[Utterance], list[Utterance]]:
     """Split off about ``share`` of the utterances without dividing a speaker.
 
-    Where the speaker is not known, a VoxPopuli debate stays together (the id up to its first
-    ``_``); any other utterance stands for itself. Which groups are held out depends on the
-    seed and the ids alone, not on the order of the input. Their number of utterances is as
-    close to the share as whole groups allow; of two equally close ones the smaller.
+    Where the speaker is not known, a debate stays together (``group_of``). Which groups are held
+    out depends on the seed and the ids alone, not on the order of the input. Their number of
+    utterances is as close to the share as whole groups allow; of two equally close ones the
+    smaller.
 
     Args:
         utterances: all of one split.
@@ -42,7 +40,7 @@ def hold_out_tune(
     if not 0 < share < 1:
         raise ValueError(f"the share of tune should be between 0 and 1, got {share}")
     groups: dict[str, int] = defaultdict(int)
-    keys = [f"utterance {u.id}" if by_utterance else group_key(u) for u in utterances]
+    keys = [f"utterance {u.id}" if by_utterance else str(group_of(u)) for u in utterances]
     for key in keys:
         groups[key] += 1
     if len(groups) < 2:
@@ -59,14 +57,6 @@ def hold_out_tune(
         replace(u, split="tune") for u, key in zip(utterances, keys, strict=True) if key in chosen
     ]
     return stay, held_out
-
-
-def group_key(utterance: Utterance) -> str:
-    """What must not be divided between two splits: a speaker, a debate or an utterance."""
-    if utterance.speaker is not None:
-        return f"speaker {utterance.speaker}"
-    debate = _DEBATE.match(utterance.id)
-    return f"debate {debate[1]}" if debate else f"utterance {utterance.id}"
 
 
 def with_tune(
@@ -101,11 +91,11 @@ def _with_held_out(
     if len(fine_tune) < 2:
         return splits, [f"there is no {name} split: fine-tune has a single utterance"]
     notes = []
-    one_group = len({group_key(utterance) for utterance in fine_tune}) == 1
+    one_group = len({group_of(utterance) for utterance in fine_tune}) == 1
     if one_group:
         notes.append(
             f"{name} shares its speaker with fine-tune: all of fine-tune is "
-            f"{group_key(fine_tune[0])}"
+            f"{group_of(fine_tune[0])}"
         )
     stay, held_out = hold_out_tune(fine_tune, share=share, seed=seed, by_utterance=one_group)
     rest = {split: of_it for split, of_it in splits.items() if split != "fine-tune"}

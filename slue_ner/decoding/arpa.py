@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
+import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from io import TextIOWrapper
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
+from slue_ner.core.labels import label_set
+from slue_ner.core.packed import DAMAGED, open_unpacked
 from slue_ner.decoding.ngram import (
     END_WORD,
     START_WORD,
@@ -24,25 +27,49 @@ from slue_ner.decoding.ngram_counts import MARKS, SPACES, split
 _UNSEEN = -100.0
 """Log10 probability of ``<unk>`` where a file has none."""
 
+_MOST = 3e38  # of a float32
+
+_COUNT = re.compile(r"ngram (\d+) *= *(\d+)", re.ASCII)
+_LABELS = re.compile(r"# *labels: *(\S+)")
+
+_BINARY = {
+    b"mmap lm http://kheafield.com/code": "a binary file of KenLM",
+    b"SRILM_BINARY_NGRAM": "a binary file of SRILM",
+    b"blmt": "a binary file of IRSTLM",
+    b"Qblmt": "a binary file of IRSTLM",
+    b"slue-ner n-gram\n": "packed, which a .ngram file cannot be",
+}
+
 _Level = tuple[np.ndarray, np.ndarray, np.ndarray]
+Note = Callable[[str], None]
 
 
-def read_arpa(path: Path) -> NgramModel:
-    """Read an ARPA file, gzipped or not, of this program, KenLM, SRILM or another.
+def read_arpa(path: Path, *, note: Note | None = None) -> NgramModel:
+    r"""Read an ARPA file, packed or not, of this program, KenLM, SRILM or another.
 
-    ``<unk>`` may be missing or be written ``<UNK>``; ``<s>`` and ``</s>`` must be there.
+    ``<unk>`` may be missing or be written ``<UNK>``; ``<s>`` and ``</s>`` must be there. Back-off
+    weights of the longest n-grams, which nothing could use, are left out with a note. A comment
+    above ``\data\`` may say the label set of the entity marks: ``# labels: combined``.
+
+    Args:
+        path: of the file.
+        note: called with a sentence about whatever of it is not used.
 
     Raises:
         ValueError: as ``file:line: what`` for a file that is cut off, malformed or inconsistent.
     """
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    open_text = gzip.open if path.suffix == ".gz" else open
-    with open_text(path, "rt", encoding="utf-8", newline="\n") as file:
-        lines = _Lines(path, file)
+    with open_unpacked(path) as file:
+        lines = _Lines(path, TextIOWrapper(file, "utf-8", newline="\n"))
         try:
-            return _read(lines)
-        except (UnicodeDecodeError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+            start = file.peek(64)
+            for magic, what in _BINARY.items():
+                if start.startswith(magic):
+                    raise ValueError(
+                        f"{path} is {what}; give the ARPA file that it was made from, packed with "
+                        "gzip or not"
+                    )
+            return _read(lines, note)
+        except (UnicodeDecodeError, *DAMAGED) as error:
             raise lines.error(f"not a text file in UTF-8, or damaged ({error})") from error
 
 
@@ -51,61 +78,110 @@ class _Lines:
 
     def __init__(self, path: Path, file: IO[str]) -> None:
         self._path, self._file, self.number = path, file, 0
+        self._blank: list[int] = []
 
     def __iter__(self) -> Iterator[str]:
         for line in self._file:
             self.number += 1
             if stripped := line.strip(SPACES):
                 yield stripped
+            else:
+                self._blank.append(self.number)
+
+    def after(self, first: int, index: int) -> int:
+        """Number of the line that is ``index`` lines that are not blank after line ``first``."""
+        number = first + index
+        for blank in self._blank:
+            number += first <= blank <= number
+        return number
 
     def error(self, what: str, number: int | None = None) -> ValueError:
-        return ValueError(f"{self._path}:{number or self.number}: {what}")
+        return ValueError(f"{self._path}:{number or max(1, self.number)}: {what}")
+
+    def noted(self, what: str, number: int) -> str:
+        return f"{self._path}:{number}: {what}"
 
 
-def _read(lines: _Lines) -> NgramModel:
-    counts = _read_counts(lines)
-    ids = dict(MARKS)
+class _Ids(dict[str, int]):
+    """Id of each word; ``<UNK>`` is ``<unk>``."""
+
+    def __missing__(self, word: str) -> int:
+        if word.lower() != UNKNOWN_WORD:
+            raise KeyError(word)
+        return self[UNKNOWN_WORD]
+
+
+def _read(lines: _Lines, note: Note | None) -> NgramModel:
+    text = iter(lines)
+    labels, counts = _read_head(lines, text)
+    ids = _Ids(MARKS)
     levels: list[_Level] = []
     first_lines: list[int] = []
-    text = iter(lines)
     for length, count in enumerate(counts, start=1):
-        if length > 1 and next(text, None) != f"\\{length}-grams:":
-            raise lines.error(f"expected \\{length}-grams:")
+        if length > 1 and (line := next(text, None)) != f"\\{length}-grams:":
+            raise lines.error(f"expected \\{length}-grams:, {_found(line)}")
         first_lines.append(lines.number + 1)
         levels.append(_read_level(lines, text, length, count, ids))
     if next(text, None) != "\\end\\":
         raise lines.error("expected \\end\\; the file is cut off, or has more than it announces")
+    grams, log_probs, weights = levels[-1]
+    if weights.any():
+        (places,) = np.nonzero(weights)
+        if note is not None:
+            what = (
+                f"{len(places)} of the longest n-grams have back-off weights, which nothing can "
+                "use (KenLM refuses such files); they are left out"
+            )
+            note(lines.noted(what, lines.after(first_lines[-1], int(places[0]))))
+        levels[-1] = grams, log_probs, np.zeros_like(weights)
     try:
-        return build(list(ids), levels)
+        model = build(list(ids), levels)
     except ValueError as error:
         length, index = error.args[0]
-        number = first_lines[length - 1] + index
+        number = lines.after(first_lines[length - 1], index)
         raise lines.error(
             "this n-gram is there twice, or the n-gram of its first words is missing", number
         ) from error
+    return model if labels is None else replace(model, labels=labels)
 
 
-def _read_counts(lines: _Lines) -> list[int]:
+def _read_head(lines: _Lines, text: Iterator[str]) -> tuple[str | None, list[int]]:
+    """The label set, if the file says it, and how many n-grams of each length it has."""
+    labels: str | None = None
     counts: list[int] = []
-    for line in lines:
+    has_data = False
+    for line in text:
         if line == "\\1-grams:":
             break
-        if line.startswith("ngram "):
-            length, _, count = line.removeprefix("ngram ").partition("=")
-            if length.strip() != str(len(counts) + 1) or not count.strip().isdigit():
+        if line.removeprefix("\ufeff") == "\\data\\":
+            has_data = True
+        elif has_data:
+            found = _COUNT.fullmatch(line)
+            if line.startswith("\\"):
+                raise lines.error(f"expected \\1-grams:, {_found(line)}")
+            if found is None or int(found[1]) != len(counts) + 1:
                 raise lines.error(f"expected ngram {len(counts) + 1}=COUNT, got {line!r}")
-            counts.append(int(count))
+            counts.append(int(found[2]))
+        elif said := _LABELS.fullmatch(line):
+            try:
+                labels = label_set(said[1]).name
+            except ValueError as error:
+                raise lines.error(str(error)) from error
+    else:
+        if counts:
+            raise lines.error("expected \\1-grams:; the file is cut off")
     if not counts:
         raise lines.error("no \\data\\ with counts before \\1-grams:; this is no ARPA file")
-    return counts
+    return labels, counts
 
 
-def _read_level(
-    lines: _Lines, text: Iterator[str], length: int, count: int, ids: dict[str, int]
-) -> _Level:
+def _found(line: str | None) -> str:
+    return "and the file ends; it is cut off" if line is None else f"got {line!r}"
+
+
+def _read_level(lines: _Lines, text: Iterator[str], length: int, count: int, ids: _Ids) -> _Level:
     """The n-grams of one length; words of those of length 1 are added to ``ids``."""
     grams, log_probs, weights = array("i"), array("f"), array("f")
-    first_line = lines.number + 1
     for index in range(count):
         line = next(text, "\\")
         if line[0] == "\\":
@@ -120,24 +196,26 @@ def _read_level(
             raise lines.error(f"expected LOG_PROB, {length} words and perhaps BACK_OFF: {line!r}")
         log_prob, *gram = fields
         if length == 1:
-            gram = [UNKNOWN_WORD if gram == ["<UNK>"] else gram[0]]
+            gram = [UNKNOWN_WORD if gram[0].lower() == UNKNOWN_WORD else gram[0]]
             ids.setdefault(gram[0], len(ids))
         try:
-            log_probs.append(float(log_prob))
-            weights.append(float(weight))
+            values = float(log_prob), float(weight)
             grams.extend([ids[word] for word in gram])
         except ValueError:
             raise lines.error(f"{log_prob} and {weight} should be numbers") from None
         except KeyError as error:
             raise lines.error(f"{error.args[0]!r} is not among the 1-grams") from None
-    values = np.stack([np.array(part, np.float32) for part in (log_probs, weights)])
-    if not np.isfinite(values).all():
-        index = int(np.argmin(np.isfinite(values).all(axis=0)))
-        raise lines.error(
-            f"{log_probs[index]:g} and {weights[index]:g} should be finite numbers",
-            first_line + index,
-        )
-    level = np.array(grams, np.int32).reshape(count, length), values[0], values[1]
+        if not (abs(values[0]) < _MOST and abs(values[1]) < _MOST):
+            raise lines.error(f"{log_prob} and {weight} should be finite numbers")
+        if values[0] > 0:
+            raise lines.error(
+                f"the log10 probability {log_prob} is above 0, that is a probability above 1; "
+                "make the model anew"
+            )
+        log_probs.append(values[0])
+        weights.append(values[1])
+    parts = [np.array(part, np.float32) for part in (log_probs, weights)]
+    level = np.array(grams, np.int32).reshape(count, length), parts[0], parts[1]
     return _checked_words(lines, level) if length == 1 else level
 
 

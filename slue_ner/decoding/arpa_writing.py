@@ -17,12 +17,17 @@ from slue_ner.decoding.ngram import NgramModel
 
 
 def write_arpa(model: NgramModel, path: Path) -> None:
-    """Write a model; what ``read_arpa`` reads back is equal to it."""
+    """Write a model; what ``read_arpa`` reads back is equal to it.
+
+    The label set stands in a comment, which KenLM and others pass over.
+    """
     with atomic_path(path) as unfinished, unfinished.open("wb") as raw, ExitStack() as stack:
         packed: IO[bytes] = raw
         if path.suffix == ".gz":  # without name and time, so that equal models are equal files
             packed = cast(IO[bytes], stack.enter_context(GzipFile("", "wb", 6, raw, mtime=0)))
         file = stack.enter_context(TextIOWrapper(packed, "utf-8", newline="\n"))
+        if model.labels is not None:
+            file.write(f"# labels: {model.labels}\n\n")
         file.write("\\data\\\n")
         for length, count in enumerate(model.counts, start=1):
             file.write(f"ngram {length}={count}\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -26,7 +26,7 @@ _MAX_SAMPLE_RATE = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalizerOptions:
-    """How entities get their times; the defaults are the times that decoding gives.
+    """How entities get their times; the defaults are those that decoding gives, to 10 ms.
 
     Attributes:
         kind: ``words`` (from an entity's first word to its last) or ``type_symbols`` (from its
@@ -56,12 +56,11 @@ def localize(
     A word lasts from its first letter to its last or, with ``incl_blank``, from the end of the
     ``|`` before it (or the first frame) to the start of the ``|`` after it (or the last frame).
     Where one recognised word was split in text (``eu's``), what follows the first piece is an
-    instant at the word's end. An entity lasts, before its offset and cut at 0, with
+    instant at the word's end. An entity lasts, before its offset (see ``shift``), with
 
     - ``words``: from the start of its first word to the end of its last;
     - ``type_symbols``: from its first letter to the ``|`` before its ``]`` or, with
-      ``incl_blank``, from the start of its type symbol to the end of its ``]``, both rounded to
-      10 ms.
+      ``incl_blank``, from the start of its type symbol to the end of its ``]``.
 
     These are slue-toolkit's rules for a cascade and for an end-to-end model. Its
     reader of type symbols takes marks that are glued to letters, and with ``incl_blank``
@@ -96,12 +95,13 @@ def localize(
 
 
 def shift(prediction: Prediction, offset: Seconds) -> Prediction:
-    """Add ``offset`` to both ends of the entities that have a range of words; cut at 0."""
-    if not offset:
-        return prediction
-    return replace(
-        prediction, entities=tuple(_shifted(entity, offset) for entity in prediction.entities)
-    )
+    """Shift both ends of the entities that have a range of words, as slue-toolkit does.
+
+    It rounds to 10 ms, adds the offset, cuts at 0 and rounds to 10 ms again. The last digit
+    decides the bin that its scorer truncates a time to: 0.03 - 0.02 is 0.009999999999999998, of
+    bin 0, and rounded 0.01, of bin 1. Times of words are neither rounded nor shifted.
+    """
+    return _with_entities(prediction, lambda entity: _shifted(entity, offset))
 
 
 def marks_of(predictions: Iterable[Prediction]) -> LabelSet | None:
@@ -122,7 +122,7 @@ def marks_of(predictions: Iterable[Prediction]) -> LabelSet | None:
 
 def _reads_back(prediction: Prediction, labels: LabelSet) -> bool:
     _, transcript = read_tokens(prediction.tokens or (), labels)
-    there = [(entity.label, entity.words) for entity in prediction.entities]
+    there = [(entity.label, entity.words) for entity in prediction.entities or ()]
     return transcript.words == tuple(word.text for word in prediction.words or ()) and there == [
         (entity.label, entity.words) for entity in transcript.entities
     ]
@@ -130,9 +130,16 @@ def _reads_back(prediction: Prediction, labels: LabelSet) -> bool:
 
 def _from_words(prediction: Prediction) -> Prediction:
     words = prediction.words or ()
-    return replace(
-        prediction, entities=tuple(_over_words(entity, words) for entity in prediction.entities)
-    )
+    return _with_entities(prediction, lambda entity: _over_words(entity, words))
+
+
+def _with_entities(
+    prediction: Prediction, change: Callable[[EntitySpan], EntitySpan]
+) -> Prediction:
+    """The prediction with every entity changed, if it has any."""
+    if prediction.entities is None:
+        return prediction
+    return replace(prediction, entities=tuple(change(e) for e in prediction.entities))
 
 
 def _from_tokens(
@@ -163,9 +170,7 @@ def _from_tokens(
             transcript.entities, transcript.entity_sources, strict=True
         )
     }
-    return replace(
-        found, entities=tuple(_at_marks(e, between, found, grid) for e in found.entities)
-    )
+    return _with_entities(found, lambda entity: _at_marks(entity, between, found, grid))
 
 
 def _word_frames(
@@ -247,13 +252,14 @@ def _at_marks(
             "localize it with kind words"
         )
     span = grid.span(*between[entity.words])
-    return replace(entity, start=round(span.start, 2), end=round(span.end, 2))
+    return replace(entity, start=span.start, end=span.end)
 
 
 def _shifted(entity: EntitySpan, offset: Seconds) -> EntitySpan:
     if entity.start is None or entity.end is None or not _has_words(entity):
         return entity
-    return replace(entity, start=max(0.0, entity.start + offset), end=max(0.0, entity.end + offset))
+    start, end = (round(max(0.0, round(t, 2) + offset), 2) for t in (entity.start, entity.end))
+    return replace(entity, start=start, end=end)
 
 
 def _has_words(entity: EntitySpan) -> bool:

@@ -45,6 +45,8 @@ class NgramModel:
             model has, ``(N,)`` int32.
         first_child: children of node ``n`` are ``first_child[n]`` up to, without,
             ``first_child[n + 1]``; ``(N + 1,)`` int32.
+        labels: name of the label set of its entity marks; ``None`` where it has none, or where
+            that is not known (``ngram_labels`` may tell).
     """
 
     order: int
@@ -54,6 +56,7 @@ class NgramModel:
     back_off: np.ndarray
     suffix: np.ndarray
     first_child: np.ndarray
+    labels: str | None = None
 
     @cached_property
     def ids(self) -> dict[str, int]:
@@ -162,6 +165,8 @@ class _Tree:
         """Nodes of n-grams ``(count, n)``; -1 for those that are not there."""
         nodes = np.zeros(len(grams), np.int64)
         for first, keys, ids in zip(self._first, self._keys, grams.T, strict=False):
+            if not len(keys):  # a length of which a file has no n-gram
+                return np.full(len(grams), -1)
             sought = self._key(nodes, ids)
             places = np.searchsorted(keys, sought)
             there = (nodes >= 0) & (keys[np.minimum(places, len(keys) - 1)] == sought)

@@ -2,7 +2,8 @@ r"""The compact form of an n-gram model on disk, mapped into memory instead of r
 
 ::
 
-    slue-ner n-gram\n{header as JSON}\n    padded with spaces to a multiple of 64 bytes
+    slue-ner n-gram\n{header as JSON}\n    padded with spaces to a multiple of 64 bytes; it names
+                                         the label set of the entity marks, where known
     words                                joined by line feeds, UTF-8, padded likewise
     word, log_prob, back_off, suffix, first_child   as in ``NgramModel``, little-endian, each padded
 """
@@ -10,6 +11,7 @@ r"""The compact form of an n-gram model on disk, mapped into memory instead of r
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +32,12 @@ _ARRAYS = {
 }
 
 
-def read_model(path: Path) -> NgramModel:
+def read_model(path: Path, *, note: Callable[[str], None] | None = None) -> NgramModel:
     """Read a model in either form: mapped into memory, or ARPA.
+
+    Args:
+        path: of the model.
+        note: called with a sentence about whatever of it is not used.
 
     Raises:
         ValueError: naming the file and what is wrong with it.
@@ -40,7 +46,7 @@ def read_model(path: Path) -> NgramModel:
         with path.open("rb") as file:
             if file.read(len(_MAGIC)) == _MAGIC:
                 return _read_binary(path)
-    return read_arpa(path)
+    return read_arpa(path, note=note)
 
 
 def write_model(model: NgramModel, path: Path) -> None:
@@ -59,6 +65,7 @@ def _write_binary(model: NgramModel, path: Path) -> None:
         "num_words": len(model.words),
         "num_nodes": len(model.word),
         "word_bytes": len(words),
+        "labels": model.labels,
     }
     with atomic_path(path) as unfinished, unfinished.open("wb") as file:
         file.write(_padded(_MAGIC + json.dumps(header).encode() + b"\n"))
@@ -94,7 +101,7 @@ def _read_binary(path: Path) -> NgramModel:
         place += _rounded(lengths[name])
     if len(words) != num_words:
         raise ValueError(f"{path}: this n-gram model is damaged; write it anew")
-    return NgramModel(order, tuple(words), **arrays)
+    return NgramModel(order, tuple(words), **arrays, labels=header.get("labels"))
 
 
 def _padded(content: bytes) -> bytes:

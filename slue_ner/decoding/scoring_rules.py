@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slue_ner.core.labels import END_SYMBOL, LABEL_SETS, LabelSet
+from slue_ner.core.labels import END_SYMBOL, LabelSet
 from slue_ner.decoding.ctc import BLANK_ID
 from slue_ner.decoding.hot_words import HotWords, build_hot_words
 from slue_ner.decoding.lexicon import Lexicon, build_lexicon
 from slue_ner.decoding.ngram import START_ID, UNKNOWN_ID, NgramModel
 from slue_ner.decoding.ngram_counts import MARKS
+from slue_ner.decoding.ngram_labels import check_label_set
 from slue_ner.text.markup import DELIMITER
 from slue_ner.text.vocabulary import UNKNOWN
 
@@ -44,6 +45,8 @@ class Scorer:
         unspelled: words of the lexicon left out because of characters that are no symbols.
         unseen_marks: marks of entities that the word model never saw; a closed vocabulary does
             without them.
+        labels_untold: whether a model does not say of which label set its marks are, and they
+            fit both.
 
     Raises:
         ValueError: for models that do not fit the vocabulary or the options, naming what is
@@ -71,11 +74,13 @@ class Scorer:
         self.unseen_marks: tuple[str, ...] = ()
         if words is not None:
             _check(words, marks, "words", self._ids)
-            _check_labels(words, labels, self._ids)
             self.unseen_marks = tuple(mark for mark in marks if mark not in words.ids)
         if characters is not None:
             _check(characters, [*marks, DELIMITER], "characters", self._ids)
-            _check_labels(characters, labels, self._ids)
+        models = [model for model in (words, characters) if model is not None]
+        self.labels_untold = labels is not None and not all(
+            [check_label_set(model, labels) for model in models]
+        )
         self._labels, self._words, self._characters = labels, words, characters
         self._hot_words = dict(hot_words or {})
         has_lexicon = words is not None or lexicon is not None
@@ -233,22 +238,6 @@ def _check(model: NgramModel, needed: Sequence[str], unit: str, symbols: Mapping
             f"the language model has the entity mark {END_SYMBOL!r}, which is not in the "
             "vocabulary; train one with `slue-ner lm train --target plain`"
         )
-
-
-def _check_labels(model: NgramModel, labels: LabelSet | None, symbols: Mapping[str, int]) -> None:
-    """Raise ``ValueError`` for a model with most marks that only another label set has.
-
-    With fewer of them it may be one of text with punctuation.
-    """
-    for other in LABEL_SETS.values() if labels is not None else ():
-        marks = [mark for mark in other.symbols.values() if mark not in symbols]
-        seen = [mark for mark in marks if mark in model.ids]
-        if labels is not None and 2 * len(seen) > len(marks):
-            raise ValueError(
-                f"the language model has the entity marks {' '.join(seen)} of {other.name} labels "
-                f"but the vocabulary has {labels.name} ones; train one with "
-                f"`slue-ner lm train --labels {labels.name}`"
-            )
 
 
 def _character_id(model: NgramModel | None, symbol: str) -> int:

@@ -29,7 +29,7 @@ def to_prediction(
     Args:
         id: utterance id.
         tokens: decoded symbols in order.
-        labels: the label set of the marks; ``None`` for plain ASR, which yields no entities.
+        labels: the label set of the marks; ``None`` for plain ASR, whose entities are ``None``.
         grid: frames to seconds.
         num_frames: frames of the utterance.
     """
@@ -49,7 +49,7 @@ def to_prediction(
         text=" ".join(transcript.words),
         frame_seconds=grid.frame_seconds,
         num_frames=num_frames,
-        entities=entities,
+        entities=None if labels is None else entities,
         words=words,
         tokens=tokens,
         num_repairs=transcript.num_repairs,

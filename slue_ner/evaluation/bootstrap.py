@@ -1,21 +1,20 @@
 """Bootstrap: how much would a score move with other speakers?
 
-What is resampled are sums per speaker (or utterance), never scores. Columns of two systems put
-side by side are resampled together, which is what a paired test needs.
+What is resampled are sums per cluster (speaker, debate or utterance), never scores. Columns of two
+systems put side by side are resampled together, which is what a paired test needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from slue_ner.core.groups import KINDS, Group, Kind, group_of
 from slue_ner.core.types import Utterance
-
-Unit = Literal["speaker", "utterance"]
 
 _DRAWS_AT_ONCE = 1 << 20
 
@@ -48,27 +47,41 @@ class Clusters:
     """Which rows are drawn together.
 
     Attributes:
-        unit: what a cluster is.
+        kinds: how many clusters there are of each kind, every kind named.
         index: the cluster of each row, ``(N,)``, in ``[0, num_clusters)``.
     """
 
-    unit: Unit
+    kinds: Mapping[Kind, int]
     index: NDArray[np.int64]
-    num_clusters: int
+
+    @property
+    def num_clusters(self) -> int:
+        """Of all kinds."""
+        return sum(self.kinds.values())
+
+    @property
+    def unit(self) -> Kind:
+        """What most clusters are."""
+        return max(KINDS, key=lambda kind: self.kinds[kind])
 
 
 def clusters(references: Sequence[Utterance]) -> Clusters:
-    """Group utterances by speaker when every speaker is known and there are at least two.
+    """Group utterances by speaker, else by debate, else each by itself (``group_of``).
 
     Utterances of one speaker are alike, so drawing them one by one makes intervals too narrow;
-    it is done only when nothing else is possible.
+    it is done for all of them only where they are all of one group.
     """
-    order: dict[str | None, int] = {}
-    index = [order.setdefault(reference.speaker, len(order)) for reference in references]
-    if None in order or len(order) < 2:
-        num_utterances = len(references)
-        return Clusters("utterance", np.arange(num_utterances), num_utterances)
-    return Clusters("speaker", np.array(index, dtype=np.int64), len(order))
+    order: dict[Group, int] = {}
+    index = [order.setdefault(group_of(reference), len(order)) for reference in references]
+    if len(order) < 2:
+        return each_alone(len(references))
+    found = Counter(group.kind for group in order)
+    return Clusters({kind: found[kind] for kind in KINDS}, np.array(index, dtype=np.int64))
+
+
+def each_alone(num_rows: int) -> Clusters:
+    """Every row drawn by itself."""
+    return Clusters({"speaker": 0, "debate": 0, "utterance": num_rows}, np.arange(num_rows))
 
 
 def resample(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from slue_ner.core.groups import Kind
 from slue_ner.evaluation.bootstrap import (
     BootstrapOptions,
     Clusters,
-    Unit,
     percentile_interval,
     resample,
 )
@@ -17,15 +17,21 @@ from slue_ner.evaluation.statistics import Statistics
 
 @dataclass(frozen=True, slots=True)
 class IntervalMethod:
-    """How intervals were made: percentiles of rates over resampled units."""
+    """How intervals were made: percentiles of rates over resampled clusters.
+
+    Attributes:
+        unit: what most clusters are.
+        clusters: how many there are of each kind.
+    """
 
     level: float
-    unit: Unit
+    unit: Kind
+    clusters: Mapping[Kind, int]
     resamples: int
     seed: int
 
     def to_json(self) -> dict[str, float | int | str]:
-        """The fields by name."""
+        """The fields by name but for ``clusters``, which a score object has beside this."""
         return {
             "level": self.level,
             "unit": self.unit,
@@ -38,12 +44,13 @@ class IntervalMethod:
 class Intervals:
     """Low and high by path, such as ``ner.micro.f1``, as fractions.
 
-    They show how a figure moves with other speakers (or utterances) like these. They do not show
-    what another seed of the training, other recordings or another annotator would change. A unit
-    of utterances hides that the utterances of one speaker are alike. With fewer than some twenty
-    speakers a percentile interval is too narrow, as it cannot know speakers it never saw: with
-    three, seven resamples in nine leave one of them out and none brings in a fourth. Where a
-    single speaker is known, utterances are drawn, and the interval speaks of that speaker alone.
+    They show how a figure moves with other speakers (or debates, or utterances) like these. They
+    do not show what another seed of the training, other recordings or another annotator would
+    change. Where speaker and debate are not known, it stays hidden that utterances are alike.
+    With fewer than some twenty clusters a percentile interval is too narrow, as it cannot know
+    speakers it never saw: with three, seven resamples in nine leave one of them out and none
+    brings in a fourth. Where all is of a single speaker, utterances are drawn, and the interval
+    speaks of that speaker alone.
 
     Attributes:
         method: ``None`` when no interval was made.
@@ -77,5 +84,7 @@ def make_intervals(
             not_computed[f"intervals.{path}"] = "0/0 in every resample"
         else:
             bounds[path] = interval
-    method = IntervalMethod(options.level, clusters.unit, options.resamples, options.seed)
+    method = IntervalMethod(
+        options.level, clusters.unit, clusters.kinds, options.resamples, options.seed
+    )
     return Intervals(bounds, method, not_computed)

@@ -74,7 +74,7 @@ def measure_nel(
         exposure=expose(word for tally in tallies for word in tally.words),
         boundary=BoundaryError.from_seconds(flat, num_matched=len(distances)) if flat else None,
         num_untimed=sum(
-            len(prediction.entities) - len(listed_times(prediction.entities))
+            len(prediction.entities or ()) - len(listed_times(prediction.entities or ()))
             for _, prediction in pairs
         ),
         num_unaligned=sum(reference.words is None for reference in references),
@@ -104,7 +104,9 @@ def _tally(reference: Utterance, prediction: Prediction, labels: LabelChoice) ->
     if words is None:
         return _Tally(Counts(), {}, (), ())
     gold = relabel(reference.entities, labels=labels, where=f"utterance {reference.id}")
-    predicted = relabel(prediction.entities, labels=labels, where=f"prediction {prediction.id}")
+    predicted = relabel(
+        prediction.entities or (), labels=labels, where=f"prediction {prediction.id}"
+    )
     return _Tally(
         frames=frame_counts_corrected(words, gold, predicted),
         per_label=_frames_by_label(words, gold, predicted),

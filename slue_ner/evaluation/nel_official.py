@@ -64,7 +64,7 @@ def frame_rows_official(pairs: Sequence[tuple[Utterance, Prediction]]) -> IntArr
 
 
 def _frame_row(reference: Utterance, prediction: Prediction) -> tuple[int, int, int]:
-    predicted = listed_times(prediction.entities)
+    predicted = listed_times(prediction.entities or ())
     words = reference.words
     if not predicted:
         gold = [gold_times(entity, words) for entity in reference.entities]
@@ -117,7 +117,7 @@ _Judged = tuple[bool, float]
 
 def _judge_words(reference: Utterance, prediction: Prediction) -> tuple[list[_Judged], int]:
     """The words that the official walk looks at, and the tokens missed without a look."""
-    predicted = listed_times(prediction.entities)
+    predicted = listed_times(prediction.entities or ())
     words = reference.words
     if not predicted:
         timed = [e for e in reference.entities if gold_times(e, words) is not None]

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from slue_ner.core.groups import known_speaker
 from slue_ner.core.records import SCHEMA
 from slue_ner.core.types import Prediction, Utterance
 from slue_ner.evaluation.bootstrap import BootstrapOptions, clusters
@@ -69,6 +70,7 @@ class Score:
             **({} if self.nel is None else {"nel": self.nel.to_json()}),
             **({} if method is None else {"intervals": bounds}),
             **({} if method is None else {"interval_method": method.to_json()}),
+            **({} if method is None else {"clusters": dict(method.clusters)}),
             "not_computed": dict(self.not_computed),
         }
 
@@ -85,7 +87,8 @@ def score(
     """Score predictions against a manifest.
 
     Of a system that finds times alone (no prediction has words, text or a phrase, but some have
-    entities) only ``nel`` is scored; whether it is right in words cannot be told.
+    entities) only ``nel`` is scored; whether it is right in words cannot be told. Of a recogniser
+    (entities ``None`` in every prediction that did not fail) only the error rates are.
 
     Args:
         references: what was said; nothing in them is normalised.
@@ -98,8 +101,9 @@ def score(
             ``ner_unseen``; ``None`` leaves the two out.
 
     Raises:
-        ValueError: for ids that do not join, labels that do not fit the choice and word ranges
-            that are not there, naming the utterance.
+        ValueError: for ids that do not join, labels that do not fit the choice, word ranges
+            that are not there, and entities that are known of some predictions and not of
+            others, naming the utterance.
     """
     check_choice(labels)
     joined = join(references, predictions, missing_as_empty=missing_as_empty)
@@ -108,7 +112,7 @@ def score(
     made = Intervals()
     if intervals is not None:
         made = make_intervals(statistics, clusters=clusters(references), options=intervals)
-    speakers = {reference.speaker for reference in references}
+    speakers = {known_speaker(reference) for reference in references}
     result = Score(
         labels=labels,
         num_utterances=len(references),
@@ -127,13 +131,34 @@ def score(
         intervals=made,
         not_computed={**_absent(references, statistics), **made.not_computed},
     )
+    if not _finds_entities(predictions):
+        return _words_alone(result)
     return _times_alone(result) if _writes_no_words(predictions) else result
+
+
+def _finds_entities(predictions: Sequence[Prediction]) -> bool:
+    """Whether the system was asked for entities; one that failed was asked for anything."""
+    known = [prediction for prediction in predictions if prediction.error is None]
+    null = [prediction.id for prediction in known if prediction.entities is None]
+    if null and len(null) < len(known):
+        raise ValueError(
+            f"{len(null)} predictions ({listed(null)}) have entities null, that is not known, and "
+            f"the other {len(known) - len(null)} have a list; write [] where none was found"
+        )
+    return not null
+
+
+def _words_alone(score: Score) -> Score:
+    """The score without the figures that compare entities."""
+    absent = [*score.entities, *score.counts, *([] if score.nel is None else ["nel"])]
+    reason = "the predictions have entities null: a recogniser alone finds none"
+    return _without(score, absent, reason)
 
 
 def _writes_no_words(predictions: Sequence[Prediction]) -> bool:
     if any(prediction.text or prediction.words is not None for prediction in predictions):
         return False
-    entities = [entity for prediction in predictions for entity in prediction.entities]
+    entities = [entity for prediction in predictions for entity in prediction.entities or ()]
     return bool(entities) and all(entity.phrase is None for entity in entities)
 
 
@@ -143,22 +168,25 @@ def _times_alone(score: Score) -> Score:
         "the predictions have times but no words; a frame head writes words when it is trained "
         "with task.ctc_weight above 0"
     )
-    absent = [*score.error_rates, *score.entities, *score.counts]
-    kept = {
-        path: bounds
-        for path, bounds in score.intervals.bounds.items()
-        if path.split(".")[0] not in absent
-    }
+    return _without(score, [*score.error_rates, *score.entities, *score.counts], reason)
+
+
+def _without(score: Score, absent: Collection[str], reason: str) -> Score:
+    """The score without the figures of these names, and with the reason for each."""
+
+    def is_kept(path: str) -> bool:
+        return path.removeprefix("intervals.").split(".")[0] not in absent
+
+    bounds = {path: b for path, b in score.intervals.bounds.items() if is_kept(path)}
+    told = {path: why for path, why in score.not_computed.items() if is_kept(path)}
     return replace(
         score,
-        error_rates={},
-        entities={},
-        counts={},
-        intervals=replace(score.intervals, bounds=kept),
-        not_computed={
-            **score.not_computed,
-            **dict.fromkeys(absent, reason),
-        },
+        error_rates={name: r for name, r in score.error_rates.items() if is_kept(name)},
+        entities={name: e for name, e in score.entities.items() if is_kept(name)},
+        counts={name: c for name, c in score.counts.items() if is_kept(name)},
+        nel=score.nel if is_kept("nel") else None,
+        intervals=replace(score.intervals, bounds=bounds),
+        not_computed={**told, **dict.fromkeys(absent, reason)},
     )
 
 
@@ -170,7 +198,7 @@ def _absent(references: Sequence[Utterance], statistics: Statistics) -> dict[str
             reasons[path] = "the references have no words"
     untold = {
         "wer_asr": ("asr_text", [r.id for r in references if r.asr_text is None]),
-        "num_speakers": ("speaker", [r.id for r in references if r.speaker is None]),
+        "num_speakers": ("speaker", [r.id for r in references if known_speaker(r) is None]),
     }
     for path, (field, ids) in untold.items():
         if ids:

@@ -110,7 +110,8 @@ def measure(
     counts = np.zeros((len(pairs), len(names), 3), dtype=np.int64)
     for row, (reference, prediction) in zip(counts, pairs, strict=True):
         gold = relabel(reference.entities, labels=labels, where=f"utterance {reference.id}")
-        predicted = relabel(prediction.entities, labels=labels, where=f"prediction {prediction.id}")
+        found = prediction.entities or ()
+        predicted = relabel(found, labels=labels, where=f"prediction {prediction.id}")
         if gold or predicted:
             in_place = num_in_place(reference, prediction, gold=gold, predicted=predicted)
             row[:] = _entity_rows(gold, predicted, in_place, seen_phrases, by_label)

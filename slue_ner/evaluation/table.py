@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from slue_ner.evaluation.counts import Counts
+from slue_ner.evaluation.intervals import IntervalMethod
 from slue_ner.evaluation.nel_score import NelScore
 from slue_ner.evaluation.score import Score
 
@@ -80,10 +81,21 @@ def _footer(score: Score) -> list[str]:
     method = score.intervals.method
     if method is not None:
         lines.append(
-            f"intervals: {100 * method.level:g} % percentile bootstrap by {method.unit}, "
+            f"intervals: {100 * method.level:g} % percentile bootstrap by {_drawn(method)}, "
             f"{method.resamples} resamples, seed {method.seed}"
         )
-    return lines + [f"not computed: {path}: {why}" for path, why in score.not_computed.items()]
+    paths: dict[str, list[str]] = {}  # of each reason
+    for path, why in score.not_computed.items():
+        paths.setdefault(why, []).append(path)
+    return lines + [f"not computed: {', '.join(of)}: {why}" for why, of in paths.items()]
+
+
+def _drawn(method: IntervalMethod) -> str:
+    """What is drawn, with numbers where it is not one kind alone: ``speaker (93), debate (3)``."""
+    there = {kind: count for kind, count in method.clusters.items() if count}
+    if len(there) == 1:
+        return method.unit
+    return ", ".join(f"{kind} ({count})" for kind, count in there.items())
 
 
 def _nel_line(nel: NelScore) -> str:

@@ -13,7 +13,7 @@ from slue_ner.core.types import EntitySpan, Prediction, Utterance, Word
 from slue_ner.data.loading import evaluation_loader
 from slue_ner.decoding.align import estimate_priors
 from slue_ner.decoding.stored_emissions import StoredEmissions
-from slue_ner.decoding.word_alignment import mean_score, word_times
+from slue_ner.decoding.word_alignment import MOST_COST, TimedText, mean_score, time_text
 from slue_ner.models.ctc_model import CTCModel
 from slue_ner.text.vocabulary import Vocabulary
 
@@ -46,7 +46,7 @@ class Aligner:
     min_score: float = 0.0
     offset: Seconds = 0.0
 
-    def words(self, text: str, log_probs: np.ndarray | str) -> tuple[Word, ...]:
+    def time(self, text: str, log_probs: np.ndarray | str) -> TimedText:
         """Time the words of a text.
 
         Raises:
@@ -54,14 +54,15 @@ class Aligner:
         """
         if isinstance(log_probs, str):
             raise ValueError(log_probs)
-        words = word_times(text, self.vocabulary, log_probs, self.grid, priors=self.priors)
-        if words and (score := mean_score(words)) < self.min_score:
+        timed = time_text(text, self.vocabulary, log_probs, self.grid, priors=self.priors)
+        if timed.words and (score := mean_score(timed.words)) < self.min_score:
             raise ValueError(f"the words score {score:.3f}, which is below {self.min_score:g}")
         end = self.grid.span(0, len(log_probs)).end
-        return tuple(
+        words = tuple(
             replace(word, start=self._shifted(word.start, end), end=self._shifted(word.end, end))
-            for word in words
+            for word in timed.words
         )
+        return replace(timed, words=words)
 
     def _shifted(self, time: Seconds, end: Seconds) -> Seconds:
         return min(max(0.0, time + self.offset), end)
@@ -73,6 +74,7 @@ def align_utterances(
     aligner: Aligner,
     *,
     progress: Progress | None = None,
+    doubt: Callable[[str], None] | None = None,
 ) -> tuple[list[Utterance], Failures]:
     """Give utterances word times, and their entities the words and times that follow.
 
@@ -84,12 +86,14 @@ def align_utterances(
         emitted: emissions of all of them, in any order.
         aligner: does the work.
         progress: told how far it is.
+        doubt: called with the id of each that got times although its text is hardly what was
+            heard (``MOST_COST``).
 
     Returns:
         The utterances in their order, and why some have no times.
     """
     texts = {utterance.id: utterance.text for utterance in utterances}
-    times, failures = _align(texts, emitted, aligner, progress)
+    times, failures = _align(texts, emitted, aligner, progress, doubt)
     return [_with_words(utterance, times.get(utterance.id)) for utterance in utterances], failures
 
 
@@ -99,6 +103,7 @@ def align_predictions(
     aligner: Aligner,
     *,
     progress: Progress | None = None,
+    doubt: Callable[[str], None] | None = None,
 ) -> tuple[list[Prediction], Failures]:
     """Give predicted words and entities the times of a forced alignment with their own text.
 
@@ -110,12 +115,14 @@ def align_predictions(
         emitted: emissions of all of them, in any order.
         aligner: does the work.
         progress: told how far it is.
+        doubt: called with the id of each that got times although its text is hardly what was
+            heard (``MOST_COST``).
 
     Returns:
         The predictions in their order, and why some have no times.
     """
     texts = {p.id: p.text for p in predictions if p.error is None}
-    times, failures = _align(texts, emitted, aligner, progress)
+    times, failures = _align(texts, emitted, aligner, progress, doubt)
     aligned: list[Prediction] = []
     for prediction in predictions:
         if prediction.error is None:
@@ -171,7 +178,11 @@ def weighted_priors(emitted: Emitted, weight: float) -> np.ndarray:
 
 
 def _align(
-    texts: dict[str, str], emitted: Emitted, aligner: Aligner, progress: Progress | None
+    texts: dict[str, str],
+    emitted: Emitted,
+    aligner: Aligner,
+    progress: Progress | None,
+    doubt: Callable[[str], None] | None,
 ) -> tuple[dict[str, tuple[Word, ...]], Failures]:
     times: dict[str, tuple[Word, ...]] = {}
     failures: Failures = {}
@@ -179,7 +190,10 @@ def _align(
         if id not in texts:
             continue
         try:
-            times[id] = aligner.words(texts[id], log_probs)
+            timed = aligner.time(texts[id], log_probs)
+            times[id] = timed.words
+            if timed.cost > MOST_COST and doubt is not None:
+                doubt(id)
         except ValueError as error:
             failures[id] = str(error)
         if progress is not None:
@@ -207,14 +221,15 @@ def _retimed(prediction: Prediction, words: tuple[Word, ...] | None) -> Predicti
     for word in prediction.words or ():
         index.append(index[-1] + bool(word.text))
     entities = []
-    for entity in prediction.entities:
+    for entity in prediction.entities or ():
         if entity.words is not None:
             if prediction.words is not None:
                 entity = replace(entity, words=(index[entity.words[0]], index[entity.words[1]]))
             entity = _timed(entity, words)
         entities.append(entity)
     # the tokens go, since their frames tell other times
-    return replace(prediction, words=words, tokens=None, entities=tuple(entities))
+    known = None if prediction.entities is None else tuple(entities)
+    return replace(prediction, words=words, tokens=None, entities=known)
 
 
 def _spoken(prediction: Prediction) -> list[str]:

@@ -32,6 +32,7 @@ from slue_ner.core.lines import numbered_lines
 from slue_ner.core.suggest import nearest
 from slue_ner.decoding.beam import BeamDecoder, BeamOptions
 from slue_ner.decoding.ngram_file import read_model
+from slue_ner.decoding.ngram_labels import say_labels
 from slue_ner.decoding.scoring_rules import Scorer
 from slue_ner.pipelines.run_files import read_config
 
@@ -83,8 +84,10 @@ class CTCDecoding:
                 "(-2.0, say) or leave one of the models out"
             )
         say = warn if note is None else note
-        words = None if self.lm is None else read_model(self.lm)
-        characters = None if self.character_lm is None else read_model(self.character_lm)
+        words = None if self.lm is None else read_model(self.lm, note=say)
+        characters = None
+        if self.character_lm is not None:
+            characters = read_model(self.character_lm, note=say)
         lexicon = None if self.lexicon is None else _read_lexicon(self.lexicon, say)
         hot_words = None if self.hot_words is None else read_hot_words(self.hot_words, note=say)
         try:
@@ -102,7 +105,7 @@ class CTCDecoding:
             named = ", ".join(str(path) for path in files if path is not None)
             raise ValueError(f"{named or 'decoding'}: {error}") from error
         if note is not None:
-            for sentence in _notes(scorer):
+            for sentence in _notes(scorer, labels):
                 note(sentence)
         return BeamDecoder(scorer)
 
@@ -116,7 +119,7 @@ def say_cut(decoder: BeamDecoder | None, note: Callable[[str], None] | None) -> 
         )
 
 
-def _notes(scorer: Scorer) -> Iterable[str]:
+def _notes(scorer: Scorer, labels: LabelSet | None) -> Iterable[str]:
     if unspelled := scorer.unspelled:
         yield (
             f"{len(unspelled)} words of the lexicon (without one: of the language model) have "
@@ -126,6 +129,12 @@ def _notes(scorer: Scorer) -> Iterable[str]:
         yield (
             f"the language model never saw the entity marks {' '.join(scorer.unseen_marks)}, so "
             "entities of these types will not be written; were its labels those of the vocabulary?"
+        )
+    if scorer.labels_untold and labels is not None:
+        yield (
+            "the language model does not say of which label set its entity marks are, and they fit "
+            f"both; they are taken as {labels.name} ones; a model of `slue-ner lm train` says it, "
+            f"and so does {say_labels(labels)}"
         )
 
 

@@ -65,6 +65,7 @@ def tune_decoding(
     threads: int = 1,
     tell: Callable[[int, DecodingTrial], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> list[DecodingTrial]:
     """Search LM weight, word, entity and unknown score (where there are such) and beam.
 
@@ -77,6 +78,7 @@ def tune_decoding(
         threads: utterances searched at once.
         tell: called with the number of trials done and the last of them.
         progress: called with utterances done and in all, in each trial.
+        note: called with a sentence about whatever of the files cannot be used.
 
     Returns:
         All trials, the chosen one first: its beam is the smallest within a tenth of a point of
@@ -96,7 +98,7 @@ def tune_decoding(
     if by == "wer" and not any(reference.text for reference in references):
         raise ValueError("none of the references has a text, so there is no WER to tune by")
     read = _Reader(references, emissions, vocabulary, threads)
-    decoder = start.decoder(vocabulary.symbols, vocabulary.label_set)
+    decoder = start.decoder(vocabulary.symbols, vocabulary.label_set, note=note)
     tried: dict[BeamOptions, DecodingTrial] = {}
 
     def trial(options: BeamOptions) -> DecodingTrial:
@@ -212,7 +214,7 @@ class _Reader:
         words = from_symbols(self._vocabulary.decode(symbols))
         labels = self._vocabulary.label_set
         if labels is None:
-            return Prediction(id=id, text=" ".join(words))
+            return Prediction(id=id, text=" ".join(words), entities=None)
         read = read_tagged(words, labels)
         entities = tuple(replace(entity, words=None) for entity in read.entities)
         return Prediction(id=id, text=" ".join(read.words), entities=entities)

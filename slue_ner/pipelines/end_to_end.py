@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -154,19 +153,12 @@ def _searched(
     vocabulary: Vocabulary,
     grid: FrameGrid,
 ) -> list[Prediction]:
-    """Predictions of a few utterances, searched on all cores of this process."""
-    tokens = decoder.decode_all(log_probs.values(), threads=num_cores())
+    """Predictions of a few utterances, as many at once as torch has threads."""
+    tokens = decoder.decode_all(log_probs.values(), threads=torch.get_num_threads())
     return [
         to_prediction(id, spans, labels=vocabulary.label_set, grid=grid, num_frames=len(rows))
         for (id, rows), spans in zip(log_probs.items(), tokens, strict=True)
     ]
-
-
-def num_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def weights_hash(run_dir: Path, weights: str = "best") -> str:

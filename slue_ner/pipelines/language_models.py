@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from slue_ner.core.labels import END_SYMBOL
 from slue_ner.decoding.ngram import UNKNOWN_ID, NgramModel
 from slue_ner.decoding.ngram_file import BINARY_SUFFIX, read_model, write_model
+from slue_ner.decoding.ngram_labels import label_set_of
 from slue_ner.decoding.ngram_training import train
-from slue_ner.pipelines.sentences import SentenceOptions, read_sentences
+from slue_ner.pipelines.sentences import MANIFEST_SUFFIX, SentenceOptions, read_sentences
 from slue_ner.text.markup import DELIMITER
 
 SUFFIXES = (".arpa", ".arpa.gz", BINARY_SUFFIX)
@@ -99,24 +101,41 @@ def train_language_model(
     counts = _Counts(tell)
     sentences = counts.over(read_sentences(sources, options, training=True))
     model, notes = train(sentences, order=order, cut_offs=cut_offs)
+    if options.target == "tagged" and END_SYMBOL in model.ids:
+        # of plain text nobody says in whose marks it is
+        has_manifest = any(source.endswith(MANIFEST_SUFFIX) for source in sources)
+        model = replace(model, labels=options.labels if has_manifest else None)
     write_model(model, output)
     return TrainedModel(model, tuple(notes), counts.num_sentences, counts.num_words)
 
 
-def score_text(path: Path, sources: Sequence[str], *, options: SentenceOptions) -> TextScore:
+def score_text(
+    path: Path,
+    sources: Sequence[str],
+    *,
+    options: SentenceOptions,
+    note: Callable[[str], None] | None = None,
+) -> TextScore:
     """Score a text.
 
     Args:
         path: of a model.
         sources: see ``read_sentences``.
         options: how manifests become sentences; unit, target and labels as in training.
+        note: called with a sentence about whatever of the model is not used.
 
     Raises:
-        ValueError: for a model of another unit, one that knows no word of the text, and for a
-            text without sentences.
+        ValueError: for a model of another unit or of other labels than the manifests get, one
+            that knows no word of the text, and for a text without sentences.
     """
-    model = read_model(path)
+    model = read_model(path, note=note)
     _check_unit(path, model, options)
+    labels = label_set_of(model)
+    marked = options.label_set if any(s.endswith(MANIFEST_SUFFIX) for s in sources) else None
+    if labels is not None and marked is not None and labels is not marked:
+        raise ValueError(
+            f"{path} has entity marks of {labels.name} labels; score with --labels {labels.name}"
+        )
     num_sentences = num_words = num_unknown = 0
     log_prob = log_prob_unknown = 0.0
     for sentence in read_sentences(sources, options):

@@ -11,9 +11,10 @@ import yaml
 
 from slue_ner.core.config import from_mapping
 from slue_ner.core.files import write_text
+from slue_ner.core.groups import group_of
 from slue_ner.core.labels import LabelSet
 from slue_ner.core.types import Prediction, Utterance
-from slue_ner.data.splits import group_key, hold_out_tune
+from slue_ner.data.splits import hold_out_tune
 from slue_ner.decoding.localize import (
     KINDS,
     WORDS,
@@ -81,7 +82,7 @@ def tune_by_halves(
         ValueError: as ``tune`` does, and when there is nothing to halve.
     """
     check_tuning_split(references)
-    if len({group_key(utterance) for utterance in references}) < 2:
+    if len({group_of(utterance) for utterance in references}) < 2:
         raise ValueError(
             f"all {len(references)} references are of one speaker, so there are no two halves; "
             "tune on another split"
@@ -124,7 +125,12 @@ def _search(
 ) -> list[Trial]:
     if obstacle := nel_obstacle(references):
         raise ValueError(f"{obstacle}, so nothing can be tuned; `slue-ner align` makes word times")
-    entities = [entity for prediction in predictions for entity in prediction.entities]
+    if predictions and all(p.entities is None for p in predictions if p.error is None):
+        raise ValueError(
+            "the predictions have entities null, as a recogniser writes them, so there is nothing "
+            "to localize; find entities first, with `slue-ner predict --text-ner`"
+        )
+    entities = [entity for prediction in predictions for entity in prediction.entities or ()]
     if entities and all(entity.words is None for entity in entities):
         raise ValueError(
             "not one predicted entity has a range of words, so no localizer can move it; the times "

@@ -60,7 +60,7 @@ def recognise(
             program wrote has it already.
 
     Returns:
-        One prediction an utterance, in the same order, without entities; those that failed
+        One prediction an utterance, in the same order, with entities ``None``; those that failed
         have ``error`` set.
 
     Raises:
@@ -122,7 +122,7 @@ def _from_ctm(path: Path, utterances: Sequence[Utterance]) -> list[Prediction]:
     words = {id: sorted(of_id, key=lambda word: word.start) for id, of_id in read_ctm(path).items()}
     _check_ids(path, words, utterances)
     return [
-        in_ner_form(Prediction(utterance.id, "", words=tuple(words[utterance.id])))
+        in_ner_form(Prediction(utterance.id, "", entities=None, words=tuple(words[utterance.id])))
         if utterance.id in words
         else _absent(path, utterance)
         for utterance in utterances
@@ -144,11 +144,15 @@ def _from_predictions(
     found = {prediction.id: prediction for prediction in read}
     _check_ids(path, found, utterances)
     return [
-        replace(found[utterance.id], entities=())
+        _without_entities(found[utterance.id])
         if utterance.id in found
         else _absent(path, utterance)
         for utterance in utterances
     ]
+
+
+def _without_entities(prediction: Prediction) -> Prediction:
+    return replace(prediction, entities=None if prediction.error is None else ())
 
 
 def _absent(path: Path, utterance: Utterance) -> Prediction:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import sys
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from slue_ner.core.canonical import Changes
 from slue_ner.core.canonical_records import Note, warn
 from slue_ner.core.labels import LabelSet, label_set
 from slue_ner.core.lines import BYTE_ORDER_MARK
+from slue_ner.core.packed import DAMAGED, open_unpacked
 from slue_ner.core.records import read_manifest
 from slue_ner.data.marks import listed_words
 from slue_ner.decoding.ngram_counts import check_words, split
@@ -22,6 +21,7 @@ from slue_ner.text.marks import lost_words, survives
 from slue_ner.text.markup import target_words, to_symbols
 
 STDIN = "-"
+MANIFEST_SUFFIX = ".jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ def read_sentences(
 
     Args:
         sources: manifests, which end in ``.jsonl``; any other file is plain text, one sentence a
-            line, packed if it ends in ``.gz``; ``-`` is plain text from standard input. Empty
+            line, packed (gzip, bzip2, xz) or not; ``-`` is plain text from standard input. Empty
             lines are sentences without words, as in KenLM.
         options: how they are written.
         training: whether to refuse manifests of the split test.
@@ -69,7 +69,7 @@ def read_sentences(
     for source in sources:
         if source.endswith((".jsonl.gz", ".json")):
             raise ValueError(f"{source}: manifests end in .jsonl and are not packed")
-        if source.endswith(".jsonl"):
+        if source.endswith(MANIFEST_SUFFIX):
             sentences = _of_manifest(Path(source), options.label_set, training=training, note=note)
         else:
             sentences = _of_text(source, note)
@@ -112,15 +112,13 @@ def _of_text(source: str, note: Note) -> Iterator[tuple[str, list[str]]]:
                 yield f"{name}:{number}", changes.of(f"line {number}", words).text.split()
         except UnicodeDecodeError as error:
             raise ValueError(f"{name}:{number}: not UTF-8 text ({error.reason})") from error
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise ValueError(f"{name}: not a gzip file, or cut off ({error})") from error
+        except DAMAGED as error:
+            raise ValueError(f"{name}: not a packed file, or cut off ({error})") from error
     changes.tell(name, note)
 
 
 def _opened(source: str) -> AbstractContextManager[Iterable[bytes]]:
     if source == STDIN:
         return nullcontext(sys.stdin.buffer)
-    path = Path(source)
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+    opened: AbstractContextManager[Iterable[bytes]] = open_unpacked(Path(source))
+    return opened

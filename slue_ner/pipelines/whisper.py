@@ -119,7 +119,8 @@ def _one(transcribe: Callable[[Any], list[Any]], utterance: Utterance) -> Predic
             raise
         chunks = []
     words = _words(chunks, len(waveform) / _SAMPLE_RATE)
-    return Prediction(utterance.id, " ".join(word.text for word in words), words=words)
+    text = " ".join(word.text for word in words)
+    return Prediction(utterance.id, text, entities=None, words=words)
 
 
 def _words(chunks: Sequence[Any], duration: float) -> tuple[Word, ...]:

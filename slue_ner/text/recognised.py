@@ -31,12 +31,15 @@ def in_ner_form(prediction: Prediction) -> Prediction:
         for group in formed:
             moved.append(moved[-1] + len(group))
         text = " ".join(word.text for word in words if word.text)
+    entities = prediction.entities
+    if entities is not None:
+        entities = tuple(_formed(entity, moved) for entity in entities)
     return replace(
         prediction,
         text=text,
         words=words,
         tokens=tokens,
-        entities=tuple(_formed(entity, moved) for entity in prediction.entities),
+        entities=entities,
     )
 
 

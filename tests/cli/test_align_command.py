@@ -45,6 +45,17 @@ def aligned(slue_ner, run_dir, manifest, output, *options):
     return ended.out
 
 
+def test_texts_that_are_hardly_what_was_heard_are_counted(
+    slue_ner, run_dir, tiny_corpus, tmp_path, monkeypatch
+):
+    manifest, output = tiny_corpus / "dev.jsonl", tmp_path / "dev.jsonl"
+    monkeypatch.setattr("slue_ner.pipelines.aligning.MOST_COST", -1.0)
+    out = aligned(slue_ner, run_dir, manifest, output)
+    assert "note: 4 of them got times for a text that is hardly what the model hears" in out
+    monkeypatch.setattr("slue_ner.pipelines.aligning.MOST_COST", 1e9)
+    assert "note: " not in aligned(slue_ner, run_dir, manifest, output)
+
+
 def test_a_manifest_gets_word_times_beside_other_audio(slue_ner, run_dir, tiny_corpus, tmp_path):
     manifest, output = tiny_corpus / "dev.jsonl", tmp_path / "deep/er/dev.jsonl"
     out = aligned(slue_ner, run_dir, manifest, output)

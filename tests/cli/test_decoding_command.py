@@ -142,6 +142,35 @@ def test_tuned_weights_are_written_and_used_again(slue_ner, decode, lm, folder):
     assert (ended.status, texts(predictions)) == (0, ["the eu budget"] * 2)
 
 
+def test_tuning_tells_what_of_the_files_is_left_out(slue_ner, lm, folder):
+    (folder / "words.txt").write_text("the\neu\nbudget\nqqq\n")
+    ended = slue_ner(
+        *("tune", "decoding", str(folder / "run"), "--references", str(folder / "tune.jsonl")),
+        *("--emissions", str(folder / "emissions"), "--lm", lm(), "--threads", "1"),
+        *("--lexicon", str(folder / "words.txt"), "--output", str(folder / "decoding.yaml")),
+    )
+    assert (ended.status, ended.err) == (0, "")
+    assert "1 words of the lexicon" in ended.out and "first: 'qqq'" in ended.out
+
+
+@pytest.mark.parametrize("name", ["lm.ngram", "lm.arpa"])
+def test_a_model_of_raw_labels_is_refused_whatever_marks_it_has(decode, lm, folder, name):
+    manifest = folder / "tune.jsonl"
+    manifest.write_text(manifest.read_text().replace('"PLACE"', '"GPE"'))
+    ended, predictions = decode("--lm", lm("--labels", "raw", name=name))
+    refused(ended, name, "entity marks % of raw labels", "lm train --labels combined")
+    assert predictions is None
+
+
+def test_marks_that_fit_both_label_sets_are_told(decode, lm, folder):
+    model = Path(lm(name="lm.arpa"))
+    _, said = model.read_text().split("# labels: combined\n")
+    model.write_text(said)
+    ended, predictions = decode("--lm", str(model))
+    assert (ended.status, texts(predictions)) == (0, ["the eu budget"] * 2)
+    assert "does not say of which label set" in ended.out and "'# labels: combined'" in ended.out
+
+
 def test_the_grammar_leaves_nothing_to_repair(decode, folder):
     emit(folder, "the % eu budget")
     _, greedy = decode()

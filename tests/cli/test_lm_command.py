@@ -95,6 +95,46 @@ def test_sources_of_all_kinds_add_up(slue_ner, corpus, monkeypatch):
     assert {"packed", "łódź", "naïve", "#"} <= set(read_model(model).words)
 
 
+@pytest.mark.parametrize("name", ["lm.arpa", "lm.arpa.gz", "lm.ngram"])
+@pytest.mark.parametrize(
+    ("sources", "options", "labels"),
+    [
+        (("fine-tune.jsonl",), (), "combined"),
+        (("fine-tune.jsonl", "text.txt"), ("--labels", "raw"), "raw"),
+        (("fine-tune.jsonl",), ("--target", "plain"), None),
+        (("tagged.txt",), (), None),  # nobody says in whose marks it is
+    ],
+)
+def test_a_model_says_of_which_label_set_it_is(slue_ner, corpus, name, sources, options, labels):
+    (corpus / "tagged.txt").write_text("the % eu ] budget\n")
+    paths = [str(corpus / source) for source in sources]
+    model = corpus / name
+    ended = slue_ner("lm", "train", *paths, "--order", "2", "--output", str(model), *options)
+    assert ended.status == 0, ended.err
+    assert read_model(model).labels == labels
+
+
+def test_manifests_are_scored_in_the_labels_of_the_model(slue_ner, corpus):
+    assert slue_ner(*training(corpus, "fine-tune.jsonl", "--labels", "raw")).status == 0
+    score = ("lm", "score", str(corpus / "lm.arpa"), str(corpus / "dev.jsonl"))
+    ended = slue_ner(*score)
+    assert (ended.status, ended.err.count("\n")) == (1, 1)
+    assert "lm.arpa has entity marks of raw labels; score with --labels raw" in ended.err
+    assert slue_ner(*score, "--labels", "raw").status == 0
+
+
+def test_what_of_a_model_is_not_used_is_told(slue_ner, corpus):
+    assert slue_ner(*training(corpus, "text.txt")).status == 0
+    model = corpus / "lm.arpa"
+    model.write_text(model.read_text().replace("\tthe eu\n", "\tthe eu\t-0.5\n"))
+    score = ("lm", "score", str(model), str(corpus / "text.txt"))
+    ended = slue_ner(*score)
+    assert ended.status == 0
+    assert "note: " in ended.out and "1 of the longest n-grams have back-off weights" in ended.out
+    ended = slue_ner(*score, "--json", "-")
+    assert "1 of the longest n-grams" in ended.err and json.loads(ended.out)["num_sentences"] == 4
+
+
 def test_cut_offs_leave_out_what_is_rare(slue_ner, corpus):
     ended = slue_ner(*training(corpus, "text.txt", "--cut-offs", "0,1"))
     assert ended.status == 0
@@ -145,8 +185,8 @@ def test_a_test_split_may_be_scored_but_not_learnt(slue_ner, corpus):
         (b"fine\n\xff\n", "in.txt", (), "in.txt:2: not UTF-8 text (invalid start byte)"),
         (b"a </s> b\n", "in.txt", (), "in.txt:1: holds </s>, which a language model keeps"),
         (b'{"schema": 1}\n', "in.jsonl", (), "in.jsonl:1: field 'id' is missing"),
-        (b"a\n", "in.gz", (), "in.gz: not a gzip file, or cut off"),
-        (PACKED[:-9], "in.gz", (), "in.gz: not a gzip file, or cut off"),
+        (b"a\n", "in.gz", (), "in.gz: not a packed file, or cut off"),
+        (PACKED[:-9], "in.gz", (), "in.gz: not a packed file, or cut off"),
         (PACKED, "in.jsonl.gz", (), "manifests end in .jsonl and are not packed"),
         (b"a\n", "in.txt", ("--order", "0"), "order of a language model must be at least 1, got 0"),
         (b"a\n", "in.txt", ("--cut-offs", "1"), "cut-offs 1 should start with 0"),

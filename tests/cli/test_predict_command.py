@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import shutil
 from pathlib import Path
 
@@ -50,6 +51,25 @@ def predict(slue_ner, tiny_corpus, tmp_path):
 
 
 SECONDS = "trainer.max_updates=1"
+
+
+def test_a_recogniser_has_no_f1_in_any_table(slue_ner, predict, trained, tiny_corpus, tmp_path):
+    run_dir = trained(SECONDS, "task=ctc_plain")
+    scores = json.loads((run_dir / "metrics.json").read_text())["splits"]["dev"]
+    assert "wer" in scores and not [key for key in scores if key.startswith(("ner", "nel"))]
+    ended, predictions = predict(run_dir)
+    assert [p.entities for p in predictions] == [None] * len(predictions)
+    assert "entities" not in ended.out
+    ended = slue_ner(
+        *("score", "--references", str(tiny_corpus / "dev.jsonl")),
+        *("--predictions", str(tmp_path / "predictions.jsonl")),
+    )
+    assert ended.status == 0 and "ner f1" not in ended.out
+    assert "not computed: ner, ner_label, " in ended.out
+    assert ": the predictions have entities null" in ended.out
+    ended = slue_ner("compare", str(run_dir), "--format", "markdown")
+    header = ended.out.splitlines()[0]
+    assert "| WER |" in header and "F1" not in header
 
 
 def test_emissions_are_saved_and_decoded_without_the_model(predict, trained, tmp_path, tiny_corpus):

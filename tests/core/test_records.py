@@ -207,6 +207,16 @@ def test_a_file_that_is_not_json_lines_is_named(content, tmp_path):
         read_manifest(path)
 
 
+def test_entities_not_asked_for_are_null_and_none_found_is_an_empty_list(tmp_path):
+    path = tmp_path / "p.jsonl"
+    asked, plain = Prediction("a", "x"), Prediction("b", "x", entities=None)
+    write_predictions(path, [asked, plain])
+    assert [json.loads(line)["entities"] for line in path.read_text().splitlines()] == [[], None]
+    assert read_predictions(path) == [asked, plain]
+    path.write_text('{"schema": 1, "id": "b", "text": "x"}\n')  # absent is not known either
+    assert read_predictions(path) == [plain]
+
+
 def test_a_missing_file_is_one_clear_sentence(tmp_path):
     with pytest.raises(ValueError, match=r"none\.jsonl: no such file"):
         read_manifest(tmp_path / "none.jsonl")

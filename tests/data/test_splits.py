@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slue_ner.core.types import Utterance
-from slue_ner.data.splits import group_key, hold_out_tune, with_dev, with_tune
+from slue_ner.data.splits import hold_out_tune, with_dev, with_tune
 
 
 def utterance(id_: str, speaker: str | None = None) -> Utterance:
@@ -39,10 +39,6 @@ def test_a_debate_stays_whole_where_speakers_are_unknown() -> None:
     _, held_out = hold_out_tune(data, share=0.2)
     assert len({u.id.split("_")[0] for u in held_out}) == 1
     assert len(held_out) == 5
-
-
-def test_a_known_speaker_matters_more_than_the_debate() -> None:
-    assert group_key(utterance("20131007-0900-PLENARY-19-en_x_7", "1027")) == "speaker 1027"
 
 
 def test_ids_that_are_no_debates_stand_for_themselves() -> None:

@@ -89,18 +89,21 @@ def test_what_was_spoken_is_found_again_at_any_stride(said, hop, sample_rate):
     def seconds(first: int, last: int) -> tuple[float, float]:
         return first * hop / sample_rate, last * hop / sample_rate
 
+    def hundredths(first: int, last: int) -> tuple[float, float]:
+        start, end = seconds(first, last)
+        return round(start, 2), round(end, 2)
+
     for incl_blank, spans in ((False, said.words), (True, said.wide_words)):
         options = LocalizerOptions(kind="words", incl_blank=incl_blank)
         found = localize(decoded, options, COMBINED)
         assert [(w.start, w.end) for w in found.words] == [seconds(*span) for span in spans]
         assert [(e.label, e.words, (e.start, e.end)) for e in found.entities] == [
-            (label, (first, last), seconds(spans[first][0], spans[last - 1][1]))
+            (label, (first, last), hundredths(spans[first][0], spans[last - 1][1]))
             for label, first, last, _, _ in said.entities
         ]
     found = localize(decoded, LocalizerOptions(kind="type_symbols", incl_blank=True), COMBINED)
     assert [(e.start, e.end) for e in found.entities] == [
-        tuple(round(time, 2) for time in seconds(start, end))
-        for _, _, _, start, end in said.entities
+        hundredths(start, end) for _, _, _, start, end in said.entities
     ]
 
 

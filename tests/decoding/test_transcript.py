@@ -42,10 +42,10 @@ def test_scores_are_geometric_means():
     assert prediction.words[0].score == pytest.approx(0.25)
 
 
-def test_plain_recognition_gives_words_and_no_entities():
+def test_plain_recognition_gives_words_and_knows_no_entities():
     prediction = predict("a|%|eu|", labels=None)
     assert prediction.text == "a % eu"
-    assert prediction.entities == ()
+    assert prediction.entities is None  # not asked for, which is not "none found"
 
 
 def test_repairs_are_counted_and_the_words_kept():

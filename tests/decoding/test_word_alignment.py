@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import Word
 from slue_ner.decoding.ctc import greedy
 from slue_ner.decoding.transcript import to_prediction
-from slue_ner.decoding.word_alignment import mean_score, word_times
+from slue_ner.decoding.word_alignment import MOST_COST, mean_score, time_text, word_times
 from slue_ner.text.markup import DELIMITER
 from slue_ner.text.vocabulary import BLANK, Vocabulary
 
@@ -35,6 +37,37 @@ def test_a_word_lasts_from_its_first_letter_to_the_end_of_its_last():
     assert (second.text, second.start, second.end) == ("cd", 0.18, 0.24)  # frames [9, 12)
     assert (first.score, second.score) == pytest.approx((0.9, 0.9))
     assert not first.estimated
+
+
+def test_the_cost_is_what_forcing_the_text_takes_per_symbol():
+    # c where b was heard: the others of the vocabulary share 0.1; three symbols with the delimiter
+    assert time_text("ab", PLAIN, emissions_of([*"_a_b_|_"], PLAIN), GRID).cost == pytest.approx(0)
+    heard = emissions_of([*"_a_b_|_"], PLAIN)
+    forced = math.log(0.9 / (0.1 / (len(PLAIN) - 1))) / 3
+    assert time_text("ac", PLAIN, heard, GRID).cost == pytest.approx(forced, rel=1e-5)
+
+
+def _noise(num_frames: int, share: float) -> np.ndarray:
+    """Frames without speech, of which a model takes a share for some letter or other."""
+    random = np.random.default_rng(0)
+    path = [
+        "abcdeinos"[random.integers(9)] if random.random() < share else "_"
+        for _ in range(num_frames)
+    ]
+    return emissions_of(path, PLAIN)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.4, 1.0])
+def test_two_words_on_forty_seconds_of_noise_cost_too_much(share):
+    assert time_text("in noise", PLAIN, _noise(2000, share), GRID).cost > MOST_COST
+
+
+@pytest.mark.parametrize("sure", [0.5, 0.9])
+def test_speech_with_long_pauses_or_a_wrong_letter_does_not(sure):
+    said = emissions_of([*"in|nose|", *"_" * 2000, *"is|on|"], PLAIN, sure)
+    assert time_text("in nose is on", PLAIN, said, GRID).cost == pytest.approx(0)
+    assert time_text("in node is on", PLAIN, said, GRID).cost < MOST_COST / 2
+    assert time_text("in 1999 nose is on", PLAIN, said, GRID).cost < MOST_COST / 2
 
 
 @given(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from slue_ner.evaluation.bootstrap import BootstrapOptions, Clusters, clusters
+from slue_ner.evaluation.bootstrap import BootstrapOptions, Clusters, clusters, each_alone
 from slue_ner.evaluation.intervals import make_intervals
 from slue_ner.evaluation.statistics import measure
 
@@ -19,12 +19,8 @@ def statistics(make_reference, make_prediction):
     return measure(pairs, labels="combined", seen_phrases={"eu"})
 
 
-def each(num_rows):
-    return Clusters("utterance", np.arange(num_rows), num_rows)
-
-
 def test_every_rate_has_an_interval_around_it(statistics):
-    made = make_intervals(statistics, clusters=each(60), options=BootstrapOptions())
+    made = make_intervals(statistics, clusters=each_alone(60), options=BootstrapOptions())
     rates = statistics.rates(statistics.matrix().sum(axis=0))
     assert set(made.bounds) == set(rates)
     for path, (low, high) in made.bounds.items():
@@ -40,7 +36,7 @@ def test_every_rate_has_an_interval_around_it(statistics):
 
 def test_a_higher_level_gives_a_wider_interval(statistics):
     narrow, wide = (
-        make_intervals(statistics, clusters=each(60), options=BootstrapOptions(level=level))
+        make_intervals(statistics, clusters=each_alone(60), options=BootstrapOptions(level=level))
         for level in (0.5, 0.99)
     )
     for path in ("wer", "ner.micro.f1"):
@@ -49,10 +45,10 @@ def test_a_higher_level_gives_a_wider_interval(statistics):
 
 
 def test_utterances_alike_within_speakers_make_the_interval_wider(statistics):
-    speakers = Clusters("speaker", np.arange(60) % 3, 3)
+    speakers = Clusters({"speaker": 3, "debate": 0, "utterance": 0}, np.arange(60) % 3)
     options = BootstrapOptions()
     by_speaker = make_intervals(statistics, clusters=speakers, options=options)
-    by_utterance = make_intervals(statistics, clusters=each(60), options=options)
+    by_utterance = make_intervals(statistics, clusters=each_alone(60), options=options)
     spread = [np.ptp(made.bounds["ner.micro.f1"]) for made in (by_speaker, by_utterance)]
     assert spread[0] > 2 * spread[1]
 
@@ -63,7 +59,9 @@ def test_utterances_all_alike_give_an_interval_without_width(make_reference, mak
         for id in "abc"
     ]
     statistics = measure(pairs, labels="combined", seen_phrases=None)
-    made = make_intervals(statistics, clusters=each(3), options=BootstrapOptions(resamples=20))
+    made = make_intervals(
+        statistics, clusters=each_alone(3), options=BootstrapOptions(resamples=20)
+    )
     assert made.bounds["ner.micro.f1"] == (1.0, 1.0)
     assert made.bounds["wer"] == (0.0, 0.0)
 
@@ -82,6 +80,8 @@ def test_a_single_unit_has_no_interval_and_says_so(make_reference, make_predicti
 def test_an_undefined_rate_has_no_interval_and_says_so(make_reference, make_prediction):
     pairs = [(make_reference("the [ORG eu]", id=id), make_prediction("", id=id)) for id in "ab"]
     statistics = measure(pairs, labels="combined", seen_phrases=None)
-    made = make_intervals(statistics, clusters=each(2), options=BootstrapOptions(resamples=20))
+    made = make_intervals(
+        statistics, clusters=each_alone(2), options=BootstrapOptions(resamples=20)
+    )
     assert made.not_computed == {"intervals.ner.micro.precision": "0/0 in every resample"}
     assert made.bounds["ner.micro.recall"] == (0.0, 0.0)

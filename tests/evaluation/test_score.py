@@ -1,10 +1,14 @@
+import io
 import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 
+from slue_ner.core.types import EntitySpan, Word
 from slue_ner.evaluation.bootstrap import BootstrapOptions
 from slue_ner.evaluation.score import score
+from slue_ner.evaluation.table import render
 
 INTERVALS = BootstrapOptions(resamples=50)
 
@@ -61,6 +65,7 @@ def test_the_score_object_of_a_hand_worked_corpus(make_reference, make_predictio
             "micro": {"precision": 1 / 3, "recall": 0.5, "f1": 0.4, "tp": 1, "pred": 3, "gold": 2}
         },
         "interval_method": {"level": 0.95, "unit": "speaker", "resamples": 50, "seed": 0},
+        "clusters": {"speaker": 2, "debate": 0, "utterance": 0},
         "not_computed": {"nel": "none of the 2 references has word times"},
     }
     assert list(bounds) == [
@@ -125,6 +130,47 @@ def test_a_failed_prediction_scores_as_missed(make_reference, make_prediction):
     assert (micro.tp, micro.pred, micro.gold) == (0, 0, 1)
 
 
+def test_a_recogniser_has_no_entity_score(make_reference, make_prediction):
+    words = (Word("the", 0.0, 0.5), Word("eu", 0.5, 1.0))
+    spans = (EntitySpan("ORG", "eu", 4, 6, words=(1, 2)),)
+    references = [
+        make_reference("the [ORG eu]", id=id, speaker=id, words=words, entities=spans)
+        for id in "abc"
+    ]
+    predictions = [make_prediction("the e u", id=id, entities=None) for id in "ab"]
+    predictions.append(make_prediction("", id="c", error="no such audio file"))
+    scores = score(
+        references, predictions, intervals=BootstrapOptions(resamples=20), seen_phrases=["eu"]
+    )
+    found = scores.to_json()
+    absent = ["ner", "ner_label", "ner_position", "ner_tolerant", "ner_seen", "ner_unseen", "nel"]
+    assert not {*absent} & found.keys()
+    assert list(found["intervals"]) == ["wer", "cer"]
+    assert found["wer"] == 1.0  # 2 edits of 2 words, 2 of 2, 2 of 2
+    reason = "the predictions have entities null: a recogniser alone finds none"
+    assert {name: found["not_computed"].get(name) for name in absent} == dict.fromkeys(
+        absent, reason
+    )
+    assert {path.split(".")[0] for path in found["not_computed"]} == {*absent, "wer_asr"}
+    file = io.StringIO()
+    render(scores, Console(file=file, width=80))
+    assert "f1" not in file.getvalue().split("not computed")[0]
+
+
+def test_a_system_that_found_nothing_scores_zero(make_reference, make_prediction):
+    found = score([make_reference("the [ORG eu]")], [make_prediction("the eu")])
+    assert found.entities["ner"].micro.f1 == 0.0
+
+
+def test_entities_known_of_some_predictions_alone_are_refused(make_reference, make_prediction):
+    references = [make_reference("the [ORG eu]", id=id) for id in "abc"]
+    predictions = [make_prediction("the [ORG eu]", id=id) for id in "ab"]
+    predictions.append(make_prediction("the eu", id="c", entities=None))
+    message = r"1 predictions \(c\) have entities null, that is not known, and the other 2 have"
+    with pytest.raises(ValueError, match=message):
+        score(references, predictions)
+
+
 def test_a_missing_prediction_scores_as_missed_when_allowed(make_reference):
     found = score([make_reference("the [ORG eu]")], [], missing_as_empty=True)
     assert found.num_missing == 1
@@ -142,3 +188,27 @@ def test_scoring_loads_neither_torch_nor_rich():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "set()"
+
+
+def test_one_unknown_speaker_changes_an_interval_little(make_reference, make_prediction):
+    """Twenty speakers, each understood always or never: an utterance is no unit of its own."""
+
+    def bounds(unknown):
+        references = [
+            make_reference(
+                "in [GPE rome]", id=f"{s}_{k}", speaker=None if (s, k) in unknown else f"s{s}"
+            )
+            for s in range(20)
+            for k in range(10)
+        ]
+        heard = [f"in [PLACE {'rome' if s % 2 else 'home'}]" for s in range(20) for _ in range(10)]
+        predictions = [make_prediction(h, id=r.id) for h, r in zip(heard, references, strict=True)]
+        found = score(references, predictions, intervals=BootstrapOptions()).to_json()
+        return found["intervals"]["ner.micro.f1"], found["clusters"]
+
+    (low, high), known = bounds(set())
+    (one_low, one_high), one_unknown = bounds({(3, 4)})
+    assert known == {"speaker": 20, "debate": 0, "utterance": 0}
+    assert one_unknown == {"speaker": 20, "debate": 0, "utterance": 1}
+    # of a mean of 20 speakers: sd 0.5 / sqrt(20) = 0.11; of 200 utterances it would be 0.035
+    assert 0.3 < high - low < 0.6 and 0.3 < one_high - one_low < 0.6

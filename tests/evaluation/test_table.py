@@ -40,3 +40,13 @@ def test_the_footer_says_how_figures_were_made_and_what_is_absent(printed):
 
 def test_the_table_is_plain_text_where_there_is_no_terminal(printed):
     assert "\x1b" not in printed
+
+
+def test_kinds_of_clusters_are_counted_where_they_are_mixed(make_reference, make_prediction):
+    speakers = {"a": "x", "b": "y", "c": None}
+    references = [make_reference("eu", id=id, speaker=name) for id, name in speakers.items()]
+    predictions = [make_prediction("eu", id=id) for id in speakers]
+    file = io.StringIO()
+    found = score(references, predictions, intervals=BootstrapOptions(resamples=10))
+    render(found, Console(file=file, width=80))
+    assert "percentile bootstrap by speaker (2), utterance (1), 10 resamples" in file.getvalue()

@@ -113,6 +113,24 @@ def test_words_the_model_does_not_hear_are_left_out_on_request():
     assert failures["b"].endswith("which is below 0.5")
 
 
+def test_texts_that_are_hardly_what_was_heard_are_told_and_still_get_times():
+    emitted = [
+        ("a", emissions_of(SPOKEN)),
+        ("b", emissions_of("_" * 2000)),
+        ("c", emissions_of("ana_|_rome_|_" * 150)),
+        ("d", "audio/d.wav: no such file"),
+    ]
+    utterances = [utterance(id) for id in "abcd"]
+    doubtful: list[str] = []
+    aligned, failures = align_utterances(utterances, emitted, ALIGNER, doubt=doubtful.append)
+    assert doubtful == ["b", "c"]
+    assert aligned[1].words is not None and list(failures) == ["d"]
+    predictions = [Prediction(id, "in rome ana") for id in "ab"]
+    told: list[str] = []
+    align_predictions(predictions, emitted, ALIGNER, doubt=told.append)
+    assert told == ["b"]
+
+
 def test_a_model_that_is_late_is_set_right_by_an_offset_within_the_audio():
     early, late = replace(ALIGNER, offset=-0.05), replace(ALIGNER, offset=0.05)
     emitted = [("a", emissions_of(SPOKEN))]

@@ -158,6 +158,16 @@ def test_entities_that_no_localizer_can_move_are_refused():
         tune([spoken(prediction)], [frames])
 
 
+def test_a_recogniser_has_nothing_to_localize():
+    plain = predicted("u", labels=None, text="so|new|york|")
+    assert plain.entities is None
+    wide = LocalizerOptions(incl_blank=True, offset=0.1)
+    (found,) = localize_all([plain], wide)
+    assert found.entities is None and found.words[1].start < plain.words[1].start
+    with pytest.raises(ValueError, match="have entities null, as a recogniser writes them, so"):
+        tune([spoken(predicted("u"))], [plain])
+
+
 def test_one_speaker_has_no_halves():
     predictions = [predicted(id) for id in "uv"]
     with pytest.raises(ValueError, match="all 2 references are of one speaker"):

@@ -81,7 +81,7 @@ def test_a_hub_checkpoint_recognises_words_with_times(hub_recogniser, utterances
         assert {token.symbol for token in prediction.tokens} <= {*"abeimnorky'|"}
         times = [time for word in prediction.words for time in (word.start, word.end)]
         assert times == sorted(times) and times[-1] <= utterance.duration
-        assert prediction.entities == () and prediction.frame_seconds == 0.02
+        assert prediction.entities is None and prediction.frame_seconds == 0.02
 
 
 def test_a_checkpoint_without_ctc_head_or_delimiter_is_refused(
@@ -169,7 +169,7 @@ def test_a_predictions_file_is_taken_as_it_is_without_its_entities(tmp_path, utt
     made = Prediction("dev_00", "Don't go", entities=(EntitySpan("ORG", "go"),))
     write_predictions(tmp_path / "asr.jsonl", [made])
     first, second, *_ = recognise(tmp_path / "asr.jsonl", utterances)
-    assert first == Prediction("dev_00", "Don't go")
+    assert first == Prediction("dev_00", "Don't go", entities=None)
     assert second.error is not None
 
 
