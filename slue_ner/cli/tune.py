@@ -138,6 +138,7 @@ def _tune_frames(options: argparse.Namespace) -> int:
         tuned.decoding,
         tuned_on=_described_split(references, options.references),
         frame_f1=tuned.frame_f1,
+        label_frame_f1=tuned.label_frame_f1,
     )
     print(f"best -> {options.output}")
     return 0
@@ -206,8 +207,8 @@ def _parser() -> argparse.ArgumentParser:
     frames = choices.add_parser(
         "frames",
         help="how probabilities of a frame head become entities: thresholds, median, lengths",
-        description="Search the reading of stored frame probabilities with the best official "
-        "frame F1; references need word times.",
+        description="Search the reading of stored frame probabilities with the best frame F1, of "
+        "heads that know types summed over labels; references need word times.",
         epilog=_FRAMES_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
