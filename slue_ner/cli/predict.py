@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from slue_ner.cli.decoding import add_decoding_options, has_decoding_options
+from slue_ner.cli.localizer import chosen_localizer
 
 _EXAMPLE = """examples:
   slue-ner predict runs/quickstart --manifest data/synthetic/test.jsonl --output predictions.jsonl
@@ -30,19 +31,19 @@ def run(arguments: list[str]) -> int:
     from slue_ner.cli.console import stdout
     from slue_ner.core.files import check_writable
     from slue_ner.core.records import read_manifest, write_predictions
-    from slue_ner.pipelines.localizing import localize_all, read_localizer
+    from slue_ner.pipelines.localizing import localize_all
 
     console = stdout()
     utterances = read_manifest(options.manifest)
     pipeline = options.pipeline or _pipeline_of(options)
     _check(options, pipeline)
     check_writable(options.output)
-    localizer = None if options.localizer is None else read_localizer(options.localizer)
+    localizer = chosen_localizer(options, pipeline, console)
     from slue_ner.cli.systems import SYSTEMS
 
     predictions = SYSTEMS[pipeline](options, utterances, console)
     if localizer is not None:
-        predictions = localize_all(predictions, localizer)
+        predictions = localize_all(predictions, localizer.options)
     write_predictions(options.output, predictions)
     num_entities = sum(len(prediction.entities) for prediction in predictions)
     console.print(
@@ -111,7 +112,11 @@ def _parser() -> argparse.ArgumentParser:
         "--text-ner", type=Path, metavar="RUN", help="finds the entities in what the run writes"
     )
     parser.add_argument(
-        "--localizer", type=Path, metavar="YAML", help="what `slue-ner tune localizer` wrote"
+        "--localizer",
+        type=Path,
+        metavar="YAML",
+        help="what `slue-ner tune localizer` wrote, or none for times as decoded (default: the "
+        "run's own, fitted at the end of its training)",
     )
     add_decoding_options(parser)
     emissions = parser.add_mutually_exclusive_group()

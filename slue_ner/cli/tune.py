@@ -161,7 +161,7 @@ def _tune_localizer(options: argparse.Namespace) -> int:
     for trial in trials[:_NUM_SHOWN]:
         print(_described(trial))
     tuned_on = _described_split(references, options.references)
-    write_localizer(options.output, trials[0], tuned_on=tuned_on)
+    write_localizer(options.output, trials[0].kept(tuned_on))
     print(f"best of {len(trials)} -> {options.output}")
     return 0
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from slue_ner.core.labels import COMBINED, LABEL_SETS
-from slue_ner.core.time import FrameGrid, Seconds
+from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import EntitySpan, Prediction, Utterance
 from slue_ner.decoding.frames import (
     ANY_ENTITY,
@@ -27,7 +27,7 @@ from slue_ner.decoding.frames import (
 from slue_ner.evaluation.counts import Counts
 from slue_ner.evaluation.nel_corrected import frame_counts_corrected
 from slue_ner.evaluation.nel_official import frame_counts_official
-from slue_ner.evaluation.relabel import relabel
+from slue_ner.evaluation.relabel import LabelChoice, relabel
 
 THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 OFF_SHARES = (1.0, 0.75, 0.5)
@@ -288,7 +288,7 @@ def _by_label(
 ) -> dict[str, dict[str, list[EntitySpan]]]:
     """The entities of references by type, in the terms of the types' label set, and by id."""
     gold: dict[str, dict[str, list[EntitySpan]]] = {label: {} for label in types}
-    choice = "combined" if set(types) <= set(COMBINED.labels) else "raw"
+    choice: LabelChoice = "combined" if set(types) <= set(COMBINED.labels) else "raw"
     assert set(types) <= set(LABEL_SETS[choice].labels)
     for reference in references if types else ():
         where = f"utterance {reference.id}"

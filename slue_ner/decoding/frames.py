@@ -114,9 +114,9 @@ def spans(
         for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
             if labels[0] == OUTSIDE:
                 parts = typed_parts(probabilities[first:last], options, grid.frame_seconds)
-                for start, stop, k, score in parts:
-                    label = labels[1 + 2 * k].removeprefix("B-")
-                    found.append(_entity(label, first + start, first + stop, score, grid))
+                for start, stop, k, mean in parts:
+                    name = labels[1 + 2 * k].removeprefix("B-")
+                    found.append(_entity(name, first + start, first + stop, mean, grid))
             else:
                 label = None if labels[column] == ANY_ENTITY else labels[column]
                 score = probabilities[first:last, column].mean()
