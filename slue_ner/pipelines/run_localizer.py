@@ -25,6 +25,7 @@ from slue_ner.pipelines.end_to_end import predict
 from slue_ner.pipelines.localizing import (
     LOCALIZER_FILE,
     KeptLocalizer,
+    check_tuning_split,
     move_words,
     run_localizer,
     tune,
@@ -62,12 +63,14 @@ def fit_localizer(run_dir: Path, *, device: torch.device | str, console: Console
     run = load_run(run_dir)
     path = run.config.data.tune_manifest
     timed = [u for u in read_manifest(path) if u.words is not None]
-    if timed:
-        fitted, reason = _fit(
-            run, timed, device=device, tuned_on=f"{len(timed)} utterances of {path.name}"
-        )
-    else:
-        fitted, reason = _default(run), f"no utterance of {path.name} has word times"
+    try:
+        check_tuning_split(timed)
+        if not timed:
+            raise ValueError(f"no utterance of {path.name} has word times")
+        tuned_on = f"{len(timed)} utterances of {path.name}"
+        fitted, reason = _fit(run, timed, device=device, tuned_on=tuned_on)
+    except ValueError as error:  # hours of training should not end here
+        fitted, reason = _default(run), str(error)
     write_localizer(run_dir / LOCALIZER_FILE, fitted)
     said = f"localizer: {fitted}"
     if fitted.align_ms is not None:
