@@ -146,7 +146,13 @@ def _tune_frames(options: argparse.Namespace) -> int:
 
 def _tune_localizer(options: argparse.Namespace) -> int:
     from slue_ner.core.records import read_manifest, read_predictions, write_predictions
-    from slue_ner.pipelines.localizing import tune, tune_by_halves, write_localizer
+    from slue_ner.pipelines.localizing import (
+        LOCALIZER_FILE,
+        run_localizer,
+        tune,
+        tune_by_halves,
+        write_localizer,
+    )
 
     references = read_manifest(options.references)
     predictions = read_predictions(options.predictions)
@@ -161,7 +167,10 @@ def _tune_localizer(options: argparse.Namespace) -> int:
     for trial in trials[:_NUM_SHOWN]:
         print(_described(trial))
     tuned_on = _described_split(references, options.references)
-    write_localizer(options.output, trials[0].kept(tuned_on))
+    best = trials[0].kept(tuned_on)
+    if options.output.name == LOCALIZER_FILE and (kept := run_localizer(options.output.parent)):
+        best = replace(best, align_offset=kept.align_offset, align_ms=kept.align_ms)
+    write_localizer(options.output, best)
     print(f"best of {len(trials)} -> {options.output}")
     return 0
 
