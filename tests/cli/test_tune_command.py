@@ -90,7 +90,6 @@ def test_a_localizer_tuned_into_a_run_keeps_the_offset_of_its_alignment(slue_ner
     path.write_text("offset: -0.3\nalign_offset: -0.18\nalign_ms: 20.0\ntuned_on: null\n")
     ended = slue_ner(*tuning(files, "--output", path))
     assert (ended.status, ended.err) == (0, "")
-    assert path.read_text() == (
-        "kind: words\nincl_blank: false\noffset: 0.1\nalign_offset: -0.18\n"
-        "tuned_on: 2 utterances of tune.jsonl\nframe_f1: 1.0\nalign_ms: 20.0\n"
-    )
+    first, *remarks = path.read_text().split("tuned_on: 2 utterances of tune.jsonl\n")
+    assert first == "kind: words\nincl_blank: false\noffset: 0.1\nalign_offset: -0.18\n"
+    assert remarks[0].endswith("align_ms: 20.0\n")
