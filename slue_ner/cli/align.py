@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slue_ner.cli.localizer import kept_localizer
+from slue_ner.cli.localizer import WORD_TIMES, kept_localizer
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -107,7 +107,7 @@ def _load(
         priors = weighted_priors(run_model(read_manifest(tune)), options.priors)
     offset = options.offset
     if offset is None:
-        kept = kept_localizer(options.run, console, what="word times")
+        kept = kept_localizer(options.run, console, what=WORD_TIMES)
         offset = 0.0 if kept is None else kept.align_offset or 0.0
     aligner = Aligner(
         loaded.vocabulary,

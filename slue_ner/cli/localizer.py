@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from slue_ner.pipelines.localizing import KeptLocalizer
 
+TIMES, WORD_TIMES = "times", "word times"
+"""Of entities, by a localizer; and of words, by forced alignment."""
+
 _AS_DECODED = Path("none")
 _HEARD = ("end_to_end", "cascade")
 
@@ -33,7 +36,7 @@ def chosen_localizer(
         return read_localizer(options.localizer)
     if pipeline not in _HEARD:
         return None
-    return kept_localizer(options.run, console, what="times")
+    return kept_localizer(options.run, console, what=TIMES)
 
 
 def kept_localizer(run_dir: Path, console: Console, *, what: str) -> KeptLocalizer | None:
@@ -46,11 +49,14 @@ def kept_localizer(run_dir: Path, console: Console, *, what: str) -> KeptLocaliz
     path = run_dir / LOCALIZER_FILE
     kept = run_localizer(run_dir)
     if kept is None:
-        said = f"{what} are as the model emits them, which may be late: there is no {path}; "
+        measured = False
+        said = f"{what} are as the model emits them, which may be late: there is no {path}"
+    elif what == WORD_TIMES:
+        measured = kept.align_ms is not None
+        said = f"{what} by {path}: {kept.alignment}"
     else:
-        said = f"{what} by {path}: {kept if what == 'times' else kept.alignment}"
-        said += "" if kept.tuned_on else "; "
-    if kept is None or not kept.tuned_on:
-        said += _HINT.format(path=path)
-    console.print(said, highlight=False, markup=False)
+        measured = kept.tuned_on is not None
+        said = f"{what} by {path}: {kept}"
+    hint = "" if measured else f"; {_HINT.format(path=path)}"
+    console.print(said + hint, highlight=False, markup=False)
     return kept

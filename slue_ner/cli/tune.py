@@ -167,10 +167,10 @@ def _tune_localizer(options: argparse.Namespace) -> int:
     for trial in trials[:_NUM_SHOWN]:
         print(_described(trial))
     tuned_on = _described_split(references, options.references)
-    best = trials[0].kept(tuned_on)
+    tuned = trials[0].kept(tuned_on)
     if options.output.name == LOCALIZER_FILE and (kept := run_localizer(options.output.parent)):
-        best = replace(best, align_offset=kept.align_offset, align_ms=kept.align_ms)
-    write_localizer(options.output, best)
+        tuned = replace(tuned, align_offset=kept.align_offset, align_ms=kept.align_ms)
+    write_localizer(options.output, tuned)
     print(f"best of {len(trials)} -> {options.output}")
     return 0
 

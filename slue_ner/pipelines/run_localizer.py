@@ -50,7 +50,8 @@ def fit_localizer(run_dir: Path, *, device: torch.device | str, console: Console
 
     A tagged run is fitted by the entities it finds. A plain one finds none: every second word
     stands for one, where it was recognised. The offset of forced alignment is fitted beside it,
-    on the words of the transcripts. Utterances without word times take no part; where none has
+    on the words of the transcripts, and stands in for the other where no entity was found right.
+    Utterances without word times take no part; where none has
     any, the run gets a default, and the console says so.
 
     Args:
@@ -77,14 +78,14 @@ def fit_localizer(run_dir: Path, *, device: torch.device | str, console: Console
         said += f"; alignment {fitted.alignment}"
     console.print(said, highlight=False, markup=False)
     if reason:
-        console.print(f"the localizer is not fitted: {reason}", highlight=False, markup=False)
+        console.print(f"the localizer is not searched: {reason}", highlight=False, markup=False)
     return fitted
 
 
 def _fit(
     run: LoadedRun, timed: Sequence[Utterance], *, device: torch.device | str, tuned_on: str
 ) -> tuple[KeptLocalizer, str]:
-    """What suits the references best, and why the rule is none of theirs, if it is not."""
+    """What suits the references best, and why it was not searched by frame F1, if it was not."""
     aligner = Aligner(run.vocabulary, run.model.grid)
     texts = {utterance.id: utterance.text for utterance in timed}
     aligned: list[Prediction] = []
@@ -104,20 +105,24 @@ def _fit(
         device=device,
         emissions=align,
     )
-    kept = _default(run)
-    if (measured := _aligning_error(aligned, timed)) is not None:
-        kept = replace(kept, align_offset=measured[0], align_ms=measured[1])
+    measured = _aligning_error(aligned, timed)
+    offset, error_ms = measured or (_default(run).align_offset, None)
     try:
         if run.vocabulary.labels is None:
             best = tune(*_words_as_entities(timed, predictions))[0]
         else:
             best = tune(timed, predictions)[0]
+        if best.frames.tp:
+            fitted = best.kept(tuned_on)
+            return replace(fitted, align_offset=offset, align_ms=error_ms), ""
+        reason = f"nothing that was found in {tuned_on} overlaps with what is there"
     except ValueError as error:
-        return kept, str(error)
-    if not best.frames.tp:
-        return kept, f"nothing that was found in {tuned_on} overlaps with what is there"
-    fitted = best.kept(tuned_on)
-    return replace(fitted, align_offset=kept.align_offset, align_ms=kept.align_ms), ""
+        reason = str(error)
+    if measured is None:
+        return _default(run), reason
+    late = KeptLocalizer(options=LocalizerOptions(offset=measured[0]), tuned_on=tuned_on)
+    late = replace(late, align_offset=offset, align_ms=error_ms)
+    return late, f"{reason}; its offset is that of the aligned words"
 
 
 def _default(run: LoadedRun) -> KeptLocalizer:

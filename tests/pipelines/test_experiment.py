@@ -51,7 +51,7 @@ def test_a_run_leaves_everything_that_is_promised(run, tmp_path, tiny_corpus):
     assert metrics["schema"] == 1
     assert list(metrics["splits"]) == ["dev", "tune"]
     assert metrics["run"]["adaptation"]["strategy"] == "full"
-    assert "the localizer is not fitted: no utterance of tune.jsonl has word times" in printed
+    assert "the localizer is not searched: no utterance of tune.jsonl has word times" in printed
     assert metrics["run"]["versions"]["torch"] == torch.__version__.split("+")[0]
     predictions = read_predictions(tmp_path / "predictions/dev.jsonl")
     references = read_manifest(tiny_corpus / "dev.jsonl")

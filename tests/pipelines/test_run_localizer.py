@@ -153,7 +153,7 @@ def test_without_word_times_the_shipped_encoder_has_a_measured_default(run, targ
     fitted, said = fit(run_dir)
     assert fitted == KeptLocalizer(options=options, align_offset=-0.18)
     assert run_localizer(run_dir) == fitted
-    assert "the localizer is not fitted: no utterance of tune.jsonl has word times" in said
+    assert "the localizer is not searched: no utterance of tune.jsonl has word times" in said
 
 
 def test_without_word_times_another_encoder_keeps_the_times_as_decoded(run):
@@ -161,7 +161,7 @@ def test_without_word_times_another_encoder_keeps_the_times_as_decoded(run):
     assert fitted == KeptLocalizer(options=LocalizerOptions())
 
 
-def test_without_an_entity_that_fits_only_the_alignment_is_fitted(run, monkeypatch):
+def test_where_no_entity_was_found_right_the_offset_is_that_of_aligned_words(run, monkeypatch):
     run_dir = run("tagged", [spoken(0)])
     heard = module.predict
 
@@ -170,9 +170,10 @@ def test_without_an_entity_that_fits_only_the_alignment_is_fitted(run, monkeypat
 
     monkeypatch.setattr(module, "predict", deaf)
     fitted, said = fit(run_dir)
-    assert (fitted.options, fitted.tuned_on) == (LocalizerOptions(), None)
+    assert fitted.options == LocalizerOptions(offset=-0.2)
+    assert (fitted.tuned_on, fitted.frame_f1) == ("1 utterances of tune.jsonl", None)
     assert fitted.align_offset == -0.2
-    assert "not fitted: nothing that was found in 1 utterances of tune.jsonl overlaps" in said
+    assert "is not searched: nothing that was found in 1 utterances of tune.jsonl overlaps" in said
 
 
 def test_a_split_that_nothing_may_be_tuned_on_ends_no_training(run):
