@@ -51,8 +51,8 @@ def fit_localizer(run_dir: Path, *, device: torch.device | str, console: Console
     A tagged run is fitted by the entities it finds. A plain one finds none: every second word
     stands for one, where it was recognised. The offset of forced alignment is fitted beside it,
     on the words of the transcripts, and stands in for the other where no entity was found right.
-    Utterances without word times take no part; where none has
-    any, the run gets a default, and the console says so.
+    Utterances without word times take no part; where none has any, the run gets a default, and
+    the console says so.
 
     Args:
         run_dir: of a trained CTC run.
