@@ -6,9 +6,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slue_ner.cli.localizer import WORD_TIMES, kept_localizer
 from slue_ner.cli.threads import add_threads_option, use_threads
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from slue_ner.core.types import Prediction, Utterance
     from slue_ner.pipelines.aligning import Aligner, Emitted
 
@@ -47,7 +50,7 @@ def run(arguments: list[str]) -> int:
     console = stdout()
     utterances = read_manifest(options.manifest)
     predictions = None if options.predictions is None else read_predictions(options.predictions)
-    aligner, emitted = _load(options, utterances)
+    aligner, emitted = _load(options, utterances, console)
     doubtful: list[str] = []
     telling: dict[str, Any] = {"doubt": doubtful.append}
     with progress_on(console, "aligning") as progress:
@@ -78,7 +81,9 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def _load(options: argparse.Namespace, utterances: list[Utterance]) -> tuple[Aligner, Emitted]:
+def _load(
+    options: argparse.Namespace, utterances: list[Utterance], console: Console
+) -> tuple[Aligner, Emitted]:
     """The aligner and the emissions that the options ask for."""
     from functools import partial
 
@@ -103,12 +108,16 @@ def _load(options: argparse.Namespace, utterances: list[Utterance]) -> tuple[Ali
         if not tune.is_file():
             raise ValueError(f"{tune} is not there to estimate priors on; give --priors-from")
         priors = weighted_priors(run_model(read_manifest(tune)), options.priors)
+    offset = options.offset
+    if offset is None:
+        kept = kept_localizer(options.run, console, what=WORD_TIMES)
+        offset = 0.0 if kept is None else kept.align_offset or 0.0
     aligner = Aligner(
         loaded.vocabulary,
         loaded.model.grid,
         priors=priors,
         min_score=options.min_score,
-        offset=options.offset,
+        offset=offset,
     )
     if options.emissions is None:
         return aligner, run_model(utterances)
@@ -164,10 +173,9 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--offset",
         type=float,
-        default=0.0,
         metavar="SECONDS",
         help="added to all times, for a model that emits letters late (give less than 0) or early; "
-        "--compare shows by how much (default: 0)",
+        "--compare shows by how much (default: what the run's training measured on tune)",
     )
     add(
         "--priors",

@@ -17,7 +17,7 @@ def run(arguments: list[str]) -> int:
     from slue_ner.pipelines.localizing import localize_all, read_localizer
 
     localizer = read_localizer(options.localizer)
-    localized = localize_all(read_predictions(options.predictions), localizer)
+    localized = localize_all(read_predictions(options.predictions), localizer.options)
     write_predictions(options.output, localized)
     print(f"{len(localized)} predictions -> {options.output}")
     return 0

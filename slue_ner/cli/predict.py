@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from slue_ner.cli.decoding import add_decoding_options, has_decoding_options
+from slue_ner.cli.localizer import chosen_localizer
 from slue_ner.cli.threads import add_threads_option, use_threads
 
 _EXAMPLE = """examples:
@@ -32,7 +33,7 @@ def run(arguments: list[str]) -> int:
     from slue_ner.core.files import check_writable
     from slue_ner.core.listing import list_failures
     from slue_ner.core.records import read_manifest, write_predictions
-    from slue_ner.pipelines.localizing import localize_all, read_localizer
+    from slue_ner.pipelines.localizing import localize_all
 
     console = stdout()
     utterances = read_manifest(options.manifest)
@@ -40,12 +41,12 @@ def run(arguments: list[str]) -> int:
     _check(options, pipeline)
     use_threads(options)
     check_writable(options.output)
-    localizer = None if options.localizer is None else read_localizer(options.localizer)
+    localizer = chosen_localizer(options, pipeline, console)
     from slue_ner.cli.systems import SYSTEMS
 
     predictions = SYSTEMS[pipeline](options, utterances, console)
     if localizer is not None:
-        predictions = localize_all(predictions, localizer)
+        predictions = localize_all(predictions, localizer.options)
     write_predictions(options.output, predictions)
     found = [len(p.entities) for p in predictions if p.entities is not None and not p.error]
     entities = f", {sum(found)} entities" if found else ""  # a recogniser finds none
@@ -116,7 +117,11 @@ def _parser() -> argparse.ArgumentParser:
         "no . , ! ? ;, 's a word of its own)",
     )
     parser.add_argument(
-        "--localizer", type=Path, metavar="YAML", help="what `slue-ner tune localizer` wrote"
+        "--localizer",
+        type=Path,
+        metavar="YAML",
+        help="what `slue-ner tune localizer` wrote, or none for times as decoded (default: the "
+        "run's own, fitted at the end of its training)",
     )
     add_decoding_options(parser)
     emissions = parser.add_mutually_exclusive_group()

@@ -149,6 +149,7 @@ def _tune_frames(options: argparse.Namespace) -> int:
         tuned.decoding,
         tuned_on=_described_split(references, options.references),
         frame_f1=tuned.frame_f1,
+        label_frame_f1=tuned.label_frame_f1,
     )
     print(f"best -> {options.output}")
     return 0
@@ -156,7 +157,13 @@ def _tune_frames(options: argparse.Namespace) -> int:
 
 def _tune_localizer(options: argparse.Namespace) -> int:
     from slue_ner.core.records import read_manifest, read_predictions, write_predictions
-    from slue_ner.pipelines.localizing import tune, tune_by_halves, write_localizer
+    from slue_ner.pipelines.localizing import (
+        LOCALIZER_FILE,
+        run_localizer,
+        tune,
+        tune_by_halves,
+        write_localizer,
+    )
 
     references = read_manifest(options.references)
     predictions = read_predictions(options.predictions)
@@ -171,7 +178,10 @@ def _tune_localizer(options: argparse.Namespace) -> int:
     for trial in trials[:_NUM_SHOWN]:
         print(_described(trial))
     tuned_on = _described_split(references, options.references)
-    write_localizer(options.output, trials[0], tuned_on=tuned_on)
+    tuned = trials[0].kept(tuned_on)
+    if options.output.name == LOCALIZER_FILE and (kept := run_localizer(options.output.parent)):
+        tuned = replace(tuned, align_offset=kept.align_offset, align_ms=kept.align_ms)
+    write_localizer(options.output, tuned)
     print(f"best of {len(trials)} -> {options.output}")
     return 0
 
@@ -217,8 +227,8 @@ def _parser() -> argparse.ArgumentParser:
     frames = choices.add_parser(
         "frames",
         help="how probabilities of a frame head become entities: thresholds, median, lengths",
-        description="Search the reading of stored frame probabilities with the best official "
-        "frame F1; references need word times.",
+        description="Search the reading of stored frame probabilities with the best frame F1, of "
+        "heads that know types summed over labels; references need word times.",
         epilog=_FRAMES_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

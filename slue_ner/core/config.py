@@ -73,7 +73,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin is dict:
         if not isinstance(value, Mapping):
             raise ValueError(f"{where} should be a mapping, got {value!r}")
-        return dict(value)
+        _, item = typing.get_args(hint)
+        return {key: _convert(item, element, f"{where}.{key}") for key, element in value.items()}
     if isinstance(hint, type) and issubclass(hint, Enum):
         allowed = [member.value for member in hint]
         if value not in allowed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -22,22 +22,16 @@ FloatArray = NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FrameDecoding:
-    """How probabilities become entities.
+class Thresholds:
+    """Where the entities of one type start and end.
 
     Attributes:
         threshold_on: an entity starts where its probability reaches this, in (0, 1].
         threshold_off: it lasts until the probability falls below this, in (0, threshold_on].
-        median: frames of the median filter that comes first, odd; 1 for none.
-        min_duration: entities shorter than this are dropped, after gaps are closed.
-        min_gap: two entities (of one type) less than this apart are one.
     """
 
     threshold_on: float = 0.5
     threshold_off: float = 0.5
-    median: int = 1
-    min_duration: Seconds = 0.0
-    min_gap: Seconds = 0.0
 
     def __post_init__(self) -> None:
         if not 0.0 < self.threshold_off <= self.threshold_on <= 1.0:
@@ -45,6 +39,29 @@ class FrameDecoding:
                 "frame decoding needs 0 < threshold_off <= threshold_on <= 1, got "
                 f"threshold_off={self.threshold_off} and threshold_on={self.threshold_on}"
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameDecoding:
+    """How probabilities become entities.
+
+    Attributes:
+        threshold_on, threshold_off: as ``Thresholds``, of every type that has none of its own.
+        median: frames of the median filter that comes first, odd; 1 for none.
+        min_duration: entities shorter than this are dropped, after gaps are closed.
+        min_gap: two entities (of one type) less than this apart are one.
+        per_label: a type's own thresholds; none under BIO, where one probability decides.
+    """
+
+    threshold_on: float = 0.5
+    threshold_off: float = 0.5
+    median: int = 1
+    min_duration: Seconds = 0.0
+    min_gap: Seconds = 0.0
+    per_label: dict[str, Thresholds] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        Thresholds(threshold_on=self.threshold_on, threshold_off=self.threshold_off)
         if self.median < 1 or self.median % 2 == 0:
             raise ValueError(f"frame decoding needs an odd median of at least 1, got {self.median}")
         if self.min_duration < 0 or self.min_gap < 0:
@@ -52,6 +69,13 @@ class FrameDecoding:
                 "frame decoding needs min_duration and min_gap of at least 0, got "
                 f"{self.min_duration} and {self.min_gap}"
             )
+
+    def of(self, label: str) -> FrameDecoding:
+        """How one type is decoded: with its own thresholds, if it has any."""
+        own = self.per_label.get(label, self)
+        return replace(
+            self, threshold_on=own.threshold_on, threshold_off=own.threshold_off, per_label={}
+        )
 
 
 def spans(
@@ -61,8 +85,7 @@ def spans(
 
     Columns that are binary questions are decoded one by one, so their entities may overlap.
     Under BIO the probability of any entity, one minus that of ``O``, is decoded; a span found is
-    cut where a ``B-`` becomes the most probable tag, and each part is of the type with the
-    highest mean probability.
+    cut into ``typed_parts``.
 
     Args:
         probabilities: in [0, 1], ``(T, C)``.
@@ -75,8 +98,10 @@ def spans(
         known. The score is the mean probability, before the median filter.
 
     Raises:
-        ValueError: when the number of columns is not that of the labels.
+        ValueError: when the number of columns is not that of the labels, or a threshold is of
+            none of them.
     """
+    check_labels(options, labels)
     if probabilities.ndim != 2 or probabilities.shape[1] != len(labels):
         raise ValueError(
             f"frame probabilities of shape {probabilities.shape} do not fit the {len(labels)} "
@@ -85,15 +110,27 @@ def spans(
     smoothed = smooth(columns_to_decode(probabilities, labels), options.median)
     found: list[EntitySpan] = []
     for column, values in enumerate(smoothed.T):
-        firsts, lasts = segments(values, options, grid.frame_seconds)
+        firsts, lasts = segments(values, options.of(labels[column]), grid.frame_seconds)
         for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
             if labels[0] == OUTSIDE:
-                found += _typed_parts(probabilities, first, last, grid, labels)
+                parts = typed_parts(probabilities[first:last], options, grid.frame_seconds)
+                for start, stop, k, mean in parts:
+                    name = labels[1 + 2 * k].removeprefix("B-")
+                    found.append(_entity(name, first + start, first + stop, mean, grid))
             else:
                 label = None if labels[column] == ANY_ENTITY else labels[column]
                 score = probabilities[first:last, column].mean()
                 found.append(_entity(label, first, last, float(score), grid))
     return sorted(found, key=lambda entity: (entity.start, entity.end))
+
+
+def check_labels(options: FrameDecoding, labels: Sequence[str]) -> None:
+    """Raise ``ValueError`` for thresholds of a type that is no column."""
+    if foreign := [label for label in options.per_label if label not in labels]:
+        raise ValueError(
+            f"the frame decoding has thresholds of its own for {foreign[0]}, which is none of the "
+            f"classes {', '.join(labels)}; tune it for this model with `slue-ner tune frames`"
+        )
 
 
 def columns_to_decode(probabilities: FloatArray, labels: Sequence[str]) -> FloatArray:
@@ -135,6 +172,43 @@ def segments(
     return firsts[long], lasts[long]
 
 
+def typed_parts(
+    tags: FloatArray, options: FrameDecoding, frame_seconds: Seconds
+) -> list[tuple[int, int, int, float]]:
+    """Cut a span that BIO says is in entities into entities of one type each.
+
+    It is cut where the ``B-`` of a type beats all other tags, ``O`` among them, unless the frame
+    before says the same. A part must stand on both sides: at least ``min_duration`` long, and
+    before the cut a frame whose best tag is not ``O``. What is too short for a part stays with
+    its neighbour.
+
+    Args:
+        tags: probabilities of ``O`` and of B and I of every type, ``(T, 1 + 2K)``, of the span.
+        options: for ``min_duration``.
+        frame_seconds: duration of a frame.
+
+    Returns:
+        Frames ``[first, last)`` within the span, the type with the highest mean probability, and
+        that mean.
+    """
+    best = tags.argmax(axis=1)
+    alone = (tags == tags.max(axis=1, keepdims=True)).sum(axis=1) == 1
+    begins = (best % 2 == 1) & alone
+    cuts = np.flatnonzero(begins[1:] & (best[1:] != best[:-1])) + 1
+    shortest = options.min_duration - 1e-9
+    borders = [0]
+    for cut in cuts.tolist():
+        before, after = cut - borders[-1], len(tags) - cut
+        if best[borders[-1] : cut].any() and min(before, after) * frame_seconds >= shortest:
+            borders.append(cut)
+    types = tags[:, 1:].reshape(len(tags), -1, 2).sum(axis=2)  # (T, K)
+    parts = []
+    for first, last in pairwise([*borders, len(tags)]):
+        means = types[first:last].mean(axis=0)
+        parts.append((first, last, int(means.argmax()), float(means.max())))
+    return parts
+
+
 def give_words(entities: Sequence[EntitySpan], words: Sequence[Word]) -> tuple[EntitySpan, ...]:
     """Entities with the phrase and word range that their times say.
 
@@ -160,22 +234,6 @@ def give_words(entities: Sequence[EntitySpan], words: Sequence[Word]) -> tuple[E
                 entity = replace(entity, phrase=phrase, words=(first, last))
         given.append(entity)
     return tuple(given)
-
-
-def _typed_parts(
-    probabilities: FloatArray, first: int, last: int, grid: FrameGrid, labels: Sequence[str]
-) -> list[EntitySpan]:
-    tags = probabilities[first:last, 1:]  # (t, 2K): B and I of every type
-    best = tags.argmax(axis=1)
-    cuts = np.flatnonzero((best[1:] % 2 == 0) & (best[1:] != best[:-1])) + 1
-    borders = [0, *cuts.tolist(), last - first]
-    types = tags.reshape(len(tags), -1, 2).sum(axis=2)  # (t, K)
-    parts = []
-    for start, end in pairwise(borders):
-        means = types[start:end].mean(axis=0)
-        label = labels[1 + 2 * int(means.argmax())].removeprefix("B-")
-        parts.append(_entity(label, first + start, first + end, float(means.max()), grid))
-    return parts
 
 
 def _entity(label: str | None, first: int, last: int, score: float, grid: FrameGrid) -> EntitySpan:

@@ -83,24 +83,28 @@ def boundary_errors(
     )
 
 
+def equal_words(found: Sequence[Word], reference: Sequence[Word]) -> list[tuple[int, int]]:
+    """Indices of the words that are the same, by an alignment of the texts with fewest edits."""
+    ours = [index for index, word in enumerate(found) if word.text]
+    theirs = [index for index, word in enumerate(reference) if word.text]
+    edits = Levenshtein.opcodes([found[i].text for i in ours], [reference[i].text for i in theirs])
+    pairs: list[tuple[int, int]] = []
+    for edit in edits:
+        if edit.tag == "equal":
+            left = ours[edit.src_start : edit.src_end]
+            pairs += zip(left, theirs[edit.dest_start : edit.dest_end], strict=True)
+    return pairs
+
+
 def _equal_words(
     found: Sequence[Word], reference: Sequence[Word]
 ) -> tuple[list[tuple[Word, Word]], int]:
     """Pairs of words to compare, and how many words of the reference have no partner."""
-    ours = [word for word in found if word.text]
-    theirs = [word for word in reference if word.text]
     pairs: list[tuple[Word, Word]] = []
-    num_missed = sum(not word.estimated for word in theirs)
-    edits = Levenshtein.opcodes([w.text for w in ours], [w.text for w in theirs])
-    for edit in edits:
-        if edit.tag != "equal":
-            continue
-        for left, right in zip(
-            ours[edit.src_start : edit.src_end],
-            theirs[edit.dest_start : edit.dest_end],
-            strict=True,
-        ):
-            num_missed -= not right.estimated
-            if not (left.estimated or right.estimated):
-                pairs.append((left, right))
+    num_missed = sum(bool(word.text) and not word.estimated for word in reference)
+    for ours, theirs in equal_words(found, reference):
+        left, right = found[ours], reference[theirs]
+        num_missed -= not right.estimated
+        if not (left.estimated or right.estimated):
+            pairs.append((left, right))
     return pairs, num_missed

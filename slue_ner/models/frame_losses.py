@@ -54,6 +54,19 @@ def entity_probabilities(logits: Tensor, *, exclusive: bool) -> Tensor:
     return inside.reshape(*inside.shape[:2], -1, 2).sum(-1)
 
 
+def claimed_probabilities(logits: Tensor, *, exclusive: bool) -> Tensor:
+    """Probability with which every type claims a frame as decoding does, ``(B, T, K)``.
+
+    A binary question claims with its own. BIO first asks for any entity, so its most probable
+    type claims with the probability of them all, and the others do not.
+    """
+    types = entity_probabilities(logits, exclusive=exclusive)
+    if not exclusive:
+        return types
+    best = functional.one_hot(types.argmax(-1), types.shape[-1])
+    return types.sum(-1, keepdim=True) * best
+
+
 def entity_presence(labels: Tensor, *, num_types: int) -> Tensor:
     """1 where a type is there, ``(B, T, K)`` float; 0 elsewhere and where it is ignored."""
     if labels.is_floating_point():

@@ -21,6 +21,7 @@ from slue_ner.models.saving import save_encoder
 from slue_ner.pipelines.cascade import gold_text
 from slue_ner.pipelines.end_to_end import predict
 from slue_ner.pipelines.frames import load_frame_run, predict_frames, tune_run
+from slue_ner.pipelines.localizing import localize_all, run_localizer
 from slue_ner.pipelines.provenance import provenance
 from slue_ner.pipelines.run_files import METRICS_FILE
 from slue_ner.pipelines.run_folder import (
@@ -29,6 +30,7 @@ from slue_ner.pipelines.run_folder import (
     claim_folder,
     load_run,
 )
+from slue_ner.pipelines.run_localizer import fit_localizer
 from slue_ner.tasks.building import ENCODER_FOLDER, trained_encoder
 from slue_ner.tasks.config import RunConfig, TrainConfig
 from slue_ner.tasks.devices import pick_device
@@ -87,6 +89,8 @@ def run_experiment(values: Mapping[str, Any], run_dir: Path, *, console: Console
         if isinstance(config.task, FrameOptions):
             tune = read_manifest(config.data.tune_manifest)
             tune_run(run_dir, tune, device=_device(config), console=console)
+        elif isinstance(config, TrainConfig) and not isinstance(config.task, PretrainOptions):
+            fit_localizer(run_dir, device=_device(config), console=console)
         for split in _splits_to_report(config):
             started = time.perf_counter()
             scores = _evaluate(config, run_dir, split, console=console)
@@ -132,7 +136,9 @@ def _predict(
             run.model, utterances, vocabulary=run.vocabulary, decoding=run.decoding, **running
         )
     loaded = load_run(run_dir)
-    return predict(loaded.model, utterances, vocabulary=loaded.vocabulary, **running)
+    predictions = predict(loaded.model, utterances, vocabulary=loaded.vocabulary, **running)
+    kept = run_localizer(run_dir)
+    return predictions if kept is None else localize_all(predictions, kept.options)
 
 
 def _device(config: RunConfig) -> torch.device:

@@ -121,7 +121,7 @@ def predict_frames(
 def tune_run(
     run_dir: Path, tune: Sequence[Utterance], *, device: torch.device | str, console: Console
 ) -> FrameDecoding:
-    """Tune how a run's frames are read, by official frame F1, and keep it in the run folder.
+    """Tune how a run's frames are read, see ``tune_frames``, and keep it in the run folder.
 
     Args:
         run_dir: of a trained run.
@@ -136,7 +136,7 @@ def tune_run(
         console.print(
             f"frame decoding is not tuned: no utterance of {split} has word times", highlight=False
         )
-        write_decoding(run_dir / FRAMES_FILE, FrameDecoding(), tuned_on=None, frame_f1=None)
+        write_decoding(run_dir / FRAMES_FILE, FrameDecoding())
         return FrameDecoding()
     heard = list(
         _hear(
@@ -155,7 +155,13 @@ def tune_run(
     }
     tuned = tune_frames(tune, probabilities, run.model.grid, run.model.symbols)
     console.print(f"{tuned} on {split}", highlight=False)
-    write_decoding(run_dir / FRAMES_FILE, tuned.decoding, tuned_on=split, frame_f1=tuned.frame_f1)
+    write_decoding(
+        run_dir / FRAMES_FILE,
+        tuned.decoding,
+        tuned_on=split,
+        frame_f1=tuned.frame_f1,
+        label_frame_f1=tuned.label_frame_f1,
+    )
     return tuned.decoding
 
 

@@ -21,10 +21,16 @@ def tuned_decoding(run_dir: Path) -> FrameDecoding:
 
 
 def write_decoding(
-    path: Path, decoding: FrameDecoding, *, tuned_on: str | None, frame_f1: float | None
+    path: Path,
+    decoding: FrameDecoding,
+    *,
+    tuned_on: str | None = None,
+    frame_f1: float | None = None,
+    label_frame_f1: float | None = None,
 ) -> None:
-    """Write thresholds and lengths as JSON, with a remark on where they come from."""
-    values = {"decoding": asdict(decoding), "tuned_on": tuned_on, "frame_f1": frame_f1}
+    """Write thresholds and lengths as JSON, with remarks on where they come from."""
+    scores = {"frame_f1": frame_f1, "label_frame_f1": label_frame_f1}
+    values = {"decoding": asdict(decoding), "tuned_on": tuned_on, **scores}
     write_json(path, {"schema": SCHEMA, **values})
 
 

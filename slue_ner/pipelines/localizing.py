@@ -1,9 +1,9 @@
-"""The localizer that suits a system best, searched on references with word times."""
+"""The localizer that suits a system best, searched on references with word times, and its file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from slue_ner.core.config import from_mapping
 from slue_ner.core.files import write_text
 from slue_ner.core.groups import group_of
 from slue_ner.core.labels import LabelSet
+from slue_ner.core.time import Seconds
 from slue_ner.core.types import Prediction, Utterance
 from slue_ner.data.splits import hold_out_tune
 from slue_ner.decoding.localize import (
@@ -32,7 +33,46 @@ from slue_ner.pipelines.run_files import read_config
 OFFSETS = tuple(step / 50 for step in range(-15, 16))
 """-0.30 to 0.30 s in steps of 0.02, as slue-toolkit searches."""
 
-_REMARKS = ("tuned_on", "frame_f1")
+LOCALIZER_FILE = "localizer.yaml"
+"""How a CTC run's times are read, in its folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptLocalizer:
+    """A localizer as its file has it, with remarks on where it comes from.
+
+    Attributes:
+        options: the rule and its offset.
+        align_offset: what forced alignment with the same model adds to its times; ``None`` when
+            that was not measured.
+        tuned_on: the references; ``None`` for a default.
+        frame_f1: official frame F1 reached there.
+        align_ms: median error of aligned word boundaries there, the offset applied.
+    """
+
+    options: LocalizerOptions
+    align_offset: Seconds | None = None
+    tuned_on: str | None = None
+    frame_f1: float | None = None
+    align_ms: float | None = None
+
+    def __str__(self) -> str:
+        """The rule in words and what it is worth."""
+        blanks = "with" if self.options.incl_blank else "without"
+        rule = f"{self.options.kind} {blanks} blanks, {self.options.offset:+.2f} s"
+        if self.tuned_on is None:
+            return f"{rule}, a default"
+        reached = "" if self.frame_f1 is None else f" (frame F1 {100 * self.frame_f1:.1f})"
+        return f"{rule}, tuned on {self.tuned_on}{reached}"
+
+    @property
+    def alignment(self) -> str:
+        """The offset of forced alignment in words and what it is worth."""
+        if self.align_offset is None:
+            return "no offset, for none was measured"
+        if self.align_ms is None:
+            return f"{self.align_offset:+.2f} s, a default"
+        return f"{self.align_offset:+.2f} s (median error {self.align_ms:.0f} ms on tune)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +82,30 @@ class Trial:
     options: LocalizerOptions
     frames: Counts
 
+    def kept(self, tuned_on: str) -> KeptLocalizer:
+        """The localizer for its file."""
+        return KeptLocalizer(options=self.options, tuned_on=tuned_on, frame_f1=self.frames.f1)
+
 
 def localize_all(predictions: Sequence[Prediction], options: LocalizerOptions) -> list[Prediction]:
-    """Localize every prediction of a file, see ``localize``."""
+    """Localize every prediction of a file, see ``localize``.
+
+    By a rule of words, the words move with the entities, if there are tokens to find them again.
+    """
     labels = marks_of(predictions)
-    return [localize(prediction, options, labels) for prediction in predictions]
+    localized = [localize(prediction, options, labels) for prediction in predictions]
+    if options.kind != WORDS or not options.offset:
+        return localized
+    return [p if p.tokens is None else move_words(p, options.offset) for p in localized]
+
+
+def move_words(prediction: Prediction, offset: Seconds) -> Prediction:
+    """Add ``offset`` to both ends of all words; cut at 0."""
+    words = tuple(
+        replace(word, start=max(0.0, word.start + offset), end=max(0.0, word.end + offset))
+        for word in prediction.words or ()
+    )
+    return prediction if prediction.words is None else replace(prediction, words=words)
 
 
 def tune(references: Sequence[Utterance], predictions: Sequence[Prediction]) -> list[Trial]:
@@ -99,13 +158,13 @@ def tune_by_halves(
     return [localize(p, rule_of[p.id], labels) for p in predictions], best
 
 
-def write_localizer(path: Path, trial: Trial, *, tuned_on: str) -> None:
-    """Write a tuned localizer as YAML, with a remark on where it comes from."""
-    values = {**asdict(trial.options), "tuned_on": tuned_on, "frame_f1": trial.frames.f1}
+def write_localizer(path: Path, localizer: KeptLocalizer) -> None:
+    """Write a localizer as YAML, with its remarks."""
+    values = {**asdict(localizer.options), **_remarks(localizer)}
     write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
-def read_localizer(path: Path) -> LocalizerOptions:
+def read_localizer(path: Path) -> KeptLocalizer:
     """Read what ``write_localizer`` wrote.
 
     Raises:
@@ -113,11 +172,29 @@ def read_localizer(path: Path) -> LocalizerOptions:
     """
     if not Path(path).is_file():
         raise ValueError(f"{path}: no such file; `slue-ner tune localizer` writes one")
-    values = {k: v for k, v in read_config(Path(path)).items() if k not in _REMARKS}
+    values = read_config(Path(path))
+    rule = {key: value for key, value in values.items() if key not in _REMARKS}
+    remarks = {key: value for key, value in values.items() if key in _REMARKS}
     try:
-        return from_mapping(LocalizerOptions, values)
+        options = from_mapping(LocalizerOptions, rule)
+        return from_mapping(KeptLocalizer, {"options": options, **remarks})
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def run_localizer(run_dir: Path) -> KeptLocalizer | None:
+    """The localizer that a run folder keeps; ``None`` of a run made before there were any."""
+    path = run_dir / LOCALIZER_FILE
+    return read_localizer(path) if path.is_file() else None
+
+
+_REMARKS = tuple(f.name for f in fields(KeptLocalizer) if f.name != "options")
+
+
+def _remarks(localizer: KeptLocalizer) -> dict[str, float | str | None]:
+    """Where it comes from; what is not known is left out, but for what it was tuned on."""
+    remarks = {name: getattr(localizer, name) for name in _REMARKS}
+    return {k: v for k, v in remarks.items() if v is not None or k == "tuned_on"}
 
 
 def _search(

@@ -9,6 +9,7 @@
     tagger/           what a text tagger is made of, weights aside (text NER only)
     log.csv           update, metric, value
     checkpoints/      last.ckpt to resume from; best.safetensors, last.safetensors
+    localizer.yaml    rule and offset of its times, fitted on tune (CTC runs only)
     frames.json       how frames are read, tuned (frame heads only)
     predictions/      SPLIT.jsonl
     metrics.json      {"schema", "run": {...}, "splits": {SPLIT: score object}}

@@ -7,11 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from slue_ner.core.labels import label_set
 from slue_ner.core.types import Prediction, Utterance
 from slue_ner.data.batch import Batch
 from slue_ner.evaluation.counts import Counts
 from slue_ner.evaluation.score import score
 from slue_ner.models.frame_losses import (
+    claimed_probabilities,
     counted_frames,
     entity_presence,
     entity_probabilities,
@@ -33,8 +35,9 @@ NUM_BINS = 100
 class FrameTask(Task):
     """Trains a ``FrameModel``; the best weights are those with the best frame F1 on tune.
 
-    That F1 is over encoder frames, entity or not, at the threshold that is best for it: where the
-    threshold lies says more about the loss than about the model, and decoding is tuned later.
+    That F1 is over encoder frames, of counts summed over labels (a binary head knows one), at the
+    threshold that is best for it: where the threshold lies says more about the loss than about
+    the model, and decoding is tuned later.
 
     Args:
         model: encoder, mixing and heads, already adapted.
@@ -81,7 +84,9 @@ class FrameTask(Task):
             self._tune_predictions.append(Prediction(id=id, text="", error=reason))
             utterance = self._by_id[id]
             missed = self.frame_labels(utterance, utterance.num_samples or 0)
-            self._count(torch.zeros(1, len(missed), 1), missed[None])
+            num_types = len(label_set(self.options.labels).labels)
+            shape = (1, len(missed), 1 if self.options.scheme == "binary" else num_types)
+            self._count(torch.zeros(shape), missed[None])
         if not len(batch):
             return
         logits = self._logits(batch)
@@ -98,8 +103,8 @@ class FrameTask(Task):
         for name, value in _total(parts).items():
             self._tune_sums[name] = self._tune_sums.get(name, 0.0) + float(value)
         assert batch.frame_labels is not None
-        probabilities = entity_probabilities(logits.values, exclusive=self.model.exclusive)
-        self._count(probabilities, batch.frame_labels)
+        claims = claimed_probabilities(logits.values, exclusive=self.model.exclusive)
+        self._count(claims, batch.frame_labels)
 
     def on_validation_epoch_end(self) -> None:
         """Log the loss and the best frame F1 of the whole tune split."""
@@ -160,11 +165,16 @@ class FrameTask(Task):
         return loss
 
     def _count(self, probabilities: Tensor, labels: Tensor) -> None:
-        """Sort the frames of a batch into bins of probability, entity frames apart."""
-        counted = counted_frames(labels)
-        positive = labels.amax(-1) > 0 if labels.is_floating_point() else labels > 0
-        bins = (probabilities.amax(-1) * NUM_BINS).long().clamp(0, NUM_BINS - 1)
-        for row, of_kind in enumerate((counted & ~positive, counted & positive)):
+        """Sort frames into bins of probability, once for each type, its own frames apart.
+
+        Args:
+            probabilities: of every type, ``(B, T, K)``.
+            labels: as ``models.frame_losses``.
+        """
+        counted = counted_frames(labels)[..., None]  # (B, T, 1)
+        present = entity_presence(labels, num_types=probabilities.shape[-1]) > 0  # (B, T, K)
+        bins = (probabilities * NUM_BINS).long().clamp(0, NUM_BINS - 1)
+        for row, of_kind in enumerate((counted & ~present, counted & present)):
             self._tune_frames[row] += torch.bincount(bins[of_kind].cpu(), minlength=NUM_BINS)
 
     def _start_validation(self) -> None:
@@ -178,8 +188,8 @@ def best_counts(frames: Tensor) -> tuple[Counts, float]:
     """The counts with the best F1 over all thresholds, and that threshold.
 
     Args:
-        frames: how many frames fall into each bin of entity probability, ``(2, NUM_BINS)``:
-            those outside entities, then those inside.
+        frames: how many frames fall into each bin of probability, ``(2, NUM_BINS)``: those
+            outside entities, then those inside, added up over types.
     """
     above = frames.flip(1).cumsum(1).flip(1).tolist()  # frames in this bin or a higher one
     num_positive = int(frames[1].sum())

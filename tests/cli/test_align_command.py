@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -153,6 +154,27 @@ def test_an_offset_moves_all_times(slue_ner, run_dir, tiny_corpus, tmp_path):
     aligned(slue_ner, run_dir, manifest, moved, "--offset", "-0.02")
     for before, after in zip(read_manifest(plain), read_manifest(moved), strict=True):
         for word, earlier in zip(before.words, after.words, strict=True):
+            assert earlier.end == pytest.approx(word.end - 0.02)
+
+
+def test_times_move_by_what_the_training_of_the_run_measured_unless_told_otherwise(
+    slue_ner, run_dir, tiny_corpus, tmp_path
+):
+    manifest, copied = tiny_corpus / "dev.jsonl", tmp_path / "run"
+    shutil.copytree(run_dir, copied)
+    outputs = [tmp_path / name for name in ("a.jsonl", "b.jsonl", "c.jsonl")]
+    (copied / "localizer.yaml").write_text("align_offset: -0.02\nalign_ms: 12.3\ntuned_on: tune\n")
+    out = aligned(slue_ner, copied, manifest, outputs[0])
+    assert f"word times by {copied}/localizer.yaml: -0.02 s (median error 12 ms on tune)" in out
+    out = aligned(slue_ner, copied, manifest, outputs[1], "--offset", "0")
+    assert "localizer" not in out
+    (copied / "localizer.yaml").unlink()
+    out = aligned(slue_ner, copied, manifest, outputs[2])
+    assert f"word times are as the model emits them, which may be late: there is no {copied}" in out
+    moved, plain, old = (read_manifest(path) for path in outputs)
+    assert old == plain
+    for after, before in zip(moved, plain, strict=True):
+        for earlier, word in zip(after.words, before.words, strict=True):
             assert earlier.end == pytest.approx(word.end - 0.02)
 
 

@@ -134,6 +134,80 @@ def test_a_localizer_is_applied_to_what_was_predicted(predict, trained, tmp_path
             assert other.start <= one.start <= one.end <= other.end
 
 
+@pytest.fixture
+def with_localizer(tmp_path):
+    """``with_localizer(run)``: a copy of a run whose times are 0.1 s late, and knows it."""
+
+    def copy(run_dir):
+        copied = tmp_path / "copied"
+        shutil.copytree(run_dir, copied)
+        (copied / "localizer.yaml").write_text(
+            "kind: words\nincl_blank: false\noffset: -0.1\nalign_offset: -0.12\n"
+            "tuned_on: 4 utterances of tune.jsonl\nframe_f1: 0.9\n"
+        )
+        return copied
+
+    return copy
+
+
+def earlier(word, seconds):
+    return max(0.0, word.start - seconds), max(0.0, word.end - seconds)
+
+
+def word_times(predictions, seconds=0.0):
+    return [[earlier(word, seconds) for word in p.words] for p in predictions]
+
+
+def test_the_localizer_of_a_run_is_applied_and_named_unless_another_or_none_is_asked_for(
+    predict, trained, with_localizer, tmp_path
+):
+    run_dir = with_localizer(trained(SECONDS))
+    ended, decoded = predict(run_dir, "--localizer", "none")
+    assert "times by" not in ended.out and any(p.words for p in decoded)
+    ended, found = predict(run_dir, "--emissions", tmp_path / "emissions")
+    assert (
+        f"times by {run_dir}/localizer.yaml: words without blanks, -0.10 s, tuned on 4 utterances "
+        "of tune.jsonl (frame F1 90.0)\n"
+    ) in ended.out
+    assert word_times(found) == word_times(decoded, 0.1)
+    _, stored = predict(run_dir, "--emissions-from", tmp_path / "emissions")
+    assert word_times(stored) == word_times(found)
+    (tmp_path / "other.yaml").write_text("offset: -0.2\n")
+    ended, other = predict(run_dir, "--localizer", tmp_path / "other.yaml")
+    assert "times by" not in ended.out
+    assert word_times(other) == word_times(decoded, 0.2)
+
+
+def test_a_run_without_a_localizer_keeps_its_times_and_says_that_they_may_be_late(
+    predict, trained, with_localizer
+):
+    run_dir = with_localizer(trained(SECONDS))
+    (run_dir / "localizer.yaml").unlink()
+    _, decoded = predict(run_dir, "--localizer", "none")
+    ended, found = predict(run_dir)
+    assert found == decoded
+    assert f"which may be late: there is no {run_dir}/localizer.yaml; give tune word" in ended.out
+    assert f"`slue-ner tune localizer --output {run_dir}/localizer.yaml` finds" in ended.out
+
+
+def test_a_cascade_takes_the_localizer_of_its_recogniser(
+    predict, trained, with_localizer, text_overrides, tmp_path
+):
+    text_run = tmp_path / "text"
+    run_experiment(compose_config(text_overrides), text_run, console=Console(file=io.StringIO()))
+    run_dir = with_localizer(trained(SECONDS, "task=ctc_plain"))
+    _, decoded = predict(run_dir, "--text-ner", text_run, "--localizer", "none")
+    ended, found = predict(run_dir, "--text-ner", text_run)
+    assert f"times by {run_dir}/localizer.yaml: words without blanks, -0.10 s" in ended.out
+    assert any(p.words for p in decoded)
+    assert word_times(found) == word_times(decoded, 0.1)
+    for before, after in zip(decoded, found, strict=True):
+        assert [(e.start, e.end) for e in after.entities] == [
+            pytest.approx(earlier(e, 0.1), abs=0.006)
+            for e in before.entities  # 10 ms
+        ]
+
+
 def test_text_ner_alone_reads_the_gold_text_and_with_a_recogniser_makes_a_cascade(
     predict, tiny_corpus, tmp_path
 ):

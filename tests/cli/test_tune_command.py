@@ -82,3 +82,14 @@ def test_what_to_write_must_be_said(slue_ner, files):
     ended = slue_ner(*tuning(files))
     assert ended.status == 2
     assert "one of the arguments --output --halves is required" in ended.err
+
+
+def test_a_localizer_tuned_into_a_run_keeps_the_offset_of_its_alignment(slue_ner, files):
+    path = files / "run/localizer.yaml"
+    path.parent.mkdir()
+    path.write_text("offset: -0.3\nalign_offset: -0.18\nalign_ms: 20.0\ntuned_on: null\n")
+    ended = slue_ner(*tuning(files, "--output", path))
+    assert (ended.status, ended.err) == (0, "")
+    first, *remarks = path.read_text().split("tuned_on: 2 utterances of tune.jsonl\n")
+    assert first == "kind: words\nincl_blank: false\noffset: 0.1\nalign_offset: -0.18\n"
+    assert remarks[0].endswith("align_ms: 20.0\n")

@@ -8,7 +8,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from slue_ner.core.time import FrameGrid
-from slue_ner.decoding.frames import ANY_ENTITY, FrameDecoding, segments, smooth, spans
+from slue_ner.decoding.frames import (
+    ANY_ENTITY,
+    FrameDecoding,
+    Thresholds,
+    segments,
+    smooth,
+    spans,
+)
 
 BIO = ("O", "B-PERSON", "I-PERSON", "B-PLACE", "I-PLACE")
 TYPES = ("PERSON", "PLACE")
@@ -146,6 +153,61 @@ def test_bio_decides_for_an_entity_before_its_type():
     (entity,) = spans(probabilities, MS20, PLAIN, BIO)
     assert (entity.label, entity.start, entity.end) == ("PERSON", 0.02, 0.06)
     assert entity.score == pytest.approx((0.3 + 0.6) / 2)
+
+
+def bio(*frames: tuple[float, float, float], **options):
+    """Labels and frames of what BIO says of persons: O, B and I of every frame."""
+    decoding = FrameDecoding(threshold_on=0.25, threshold_off=0.25, **options)
+    decoded = spans(np.array(frames), MS20, decoding, ("O", "B-PERSON", "I-PERSON"))
+    return [frames for *frames, _ in as_frames(decoded, MS20)]
+
+
+INSIDE = (0.05, 0.05, 0.90)
+
+
+def test_bio_cuts_only_where_a_beginning_beats_every_other_tag():
+    soft = ((0.95, 0.02, 0.03), (0.30, 0.10, 0.60))
+    assert bio(*soft, (0.45, 0.35, 0.20), INSIDE) == [[1, 4]]  # O is above B
+    assert bio(*soft, (0.10, 0.45, 0.45), INSIDE) == [[1, 4]]  # I is as probable as B
+    assert bio(*soft, (0.10, 0.50, 0.40), INSIDE) == [[1, 2], [2, 4]]
+
+
+def test_bio_cuts_only_where_a_part_stands_before():
+    perhaps = ((0.95, 0.02, 0.03), (0.70, 0.14, 0.16), (0.60, 0.10, 0.30))  # above the threshold
+    assert bio(*perhaps, (0.2, 0.7, 0.1), INSIDE) == [[1, 5]]
+
+
+def test_parts_of_bio_obey_the_shortest_duration():
+    begin, outside = (0.1, 0.8, 0.1), (0.9, 0.05, 0.05)
+    two = (outside, begin, INSIDE, begin, INSIDE, INSIDE, outside)  # 40 ms and 60 ms
+    assert bio(*two) == [[1, 3], [3, 6]]
+    assert bio(*two, min_duration=0.04) == [[1, 3], [3, 6]]
+    assert bio(*two, min_duration=0.06) == [[1, 6]]
+    assert bio(*reversed(two), min_duration=0.06) == [[1, 6]]  # too short behind the cut
+    assert bio(*two, min_duration=0.12) == []
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.02, 0.06, 0.1]))
+def test_no_entity_is_shorter_than_the_shortest_duration(seed, shortest):
+    values = np.random.default_rng(seed).dirichlet(np.full(len(BIO), 0.5), size=40)
+    decoding = FrameDecoding(threshold_on=0.3, threshold_off=0.3, min_duration=shortest)
+    for entity in spans(values, MS20, decoding, BIO):
+        assert entity.end - entity.start >= shortest - 1e-9
+
+
+def test_a_type_may_have_thresholds_of_its_own():
+    values = np.array([[0.4, 0.4], [0.9, 0.4], [0.4, 0.1]])
+    decoding = FrameDecoding(
+        threshold_on=0.8,
+        threshold_off=0.8,
+        per_label={"PLACE": Thresholds(threshold_on=0.3, threshold_off=0.3)},
+    )
+    assert as_frames(spans(values, MS20, decoding, TYPES), MS20) == [
+        (0, 2, "PLACE"),
+        (1, 2, "PERSON"),
+    ]
+    with pytest.raises(ValueError, match="thresholds of its own for PLACE, which is none of the"):
+        spans(values[:, :1], MS20, decoding, ("PERSON",))
 
 
 def test_a_score_is_the_mean_probability():

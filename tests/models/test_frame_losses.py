@@ -7,6 +7,7 @@ import torch
 from torch.autograd import gradcheck
 
 from slue_ner.models.frame_losses import (
+    claimed_probabilities,
     counted_frames,
     entity_presence,
     entity_probabilities,
@@ -129,3 +130,12 @@ def test_gradients_are_those_of_finite_differences(monkeypatch, gamma, exclusive
         return frames + overlap_losses(probabilities, presence, counted_frames(labels)).sum()
 
     assert gradcheck(loss, [logits])
+
+
+def test_a_frame_is_claimed_by_the_questions_alone_or_under_bio_by_the_best_type():
+    logits = torch.tensor([[[logit(0.8), logit(0.5)]]])
+    claims = claimed_probabilities(logits, exclusive=False)
+    torch.testing.assert_close(claims, torch.tensor([[[0.8, 0.5]]]))
+    tags = torch.tensor([[[0.1, 0.2, 0.1, 0.0, 0.6], [0.6, 0.2, 0.1, 0.1, 0.0]]])  # O, B I, B I
+    claims = claimed_probabilities((tags + 1e-9).log(), exclusive=True)
+    torch.testing.assert_close(claims, torch.tensor([[[0.0, 0.9], [0.4, 0.0]]]))

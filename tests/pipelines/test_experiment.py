@@ -9,10 +9,17 @@ import torch
 from rich.console import Console
 
 from slue_ner.core.records import read_manifest, read_predictions, write_manifest
+from slue_ner.decoding.localize import LocalizerOptions
 from slue_ner.evaluation.score import score
 from slue_ner.pipelines import experiment
 from slue_ner.pipelines.end_to_end import predict
 from slue_ner.pipelines.experiment import run_experiment
+from slue_ner.pipelines.localizing import (
+    LOCALIZER_FILE,
+    KeptLocalizer,
+    localize_all,
+    write_localizer,
+)
 from slue_ner.pipelines.run_folder import load_run
 
 
@@ -35,8 +42,8 @@ QUICK = "trainer.max_updates=1"
 
 
 def test_a_run_leaves_everything_that_is_promised(run, tmp_path, tiny_corpus):
-    metrics, _ = run(tmp_path, QUICK, "data.evaluate=[dev,tune]")
-    for name in ("config.yaml", "vocabulary.json", "encoder.json", "log.csv", "metrics.json"):
+    metrics, printed = run(tmp_path, QUICK, "data.evaluate=[dev,tune]")
+    for name in ("config.yaml", "vocabulary.json", "encoder.json", "log.csv", "localizer.yaml"):
         assert (tmp_path / name).is_file()
     found = {path.name for path in (tmp_path / "checkpoints").iterdir()}
     assert found == {"last.ckpt", "best.safetensors", "last.safetensors"}
@@ -44,10 +51,28 @@ def test_a_run_leaves_everything_that_is_promised(run, tmp_path, tiny_corpus):
     assert metrics["schema"] == 1
     assert list(metrics["splits"]) == ["dev", "tune"]
     assert metrics["run"]["adaptation"]["strategy"] == "full"
+    assert "the localizer is not searched: no utterance of tune.jsonl has word times" in printed
     assert metrics["run"]["versions"]["torch"] == torch.__version__.split("+")[0]
     predictions = read_predictions(tmp_path / "predictions/dev.jsonl")
     references = read_manifest(tiny_corpus / "dev.jsonl")
     assert score(references, predictions).to_json()["ner"] == metrics["splits"]["dev"]["ner"]
+
+
+def test_predictions_at_the_end_have_the_times_of_the_localizer(run, tmp_path, monkeypatch):
+    kept = KeptLocalizer(options=LocalizerOptions(offset=-0.1), tuned_on="tune")
+    run(tmp_path / "as_decoded", QUICK)
+    monkeypatch.setattr(
+        experiment,
+        "fit_localizer",
+        lambda folder, **_: write_localizer(folder / LOCALIZER_FILE, kept),
+    )
+    run(tmp_path / "localized", QUICK)
+    decoded, localized = (
+        read_predictions(tmp_path / name / "predictions/dev.jsonl")
+        for name in ("as_decoded", "localized")
+    )
+    assert any(p.words for p in decoded)
+    assert localized == localize_all(decoded, kept.options) != decoded
 
 
 def test_a_finished_run_returns_at_once(run, tmp_path, monkeypatch):

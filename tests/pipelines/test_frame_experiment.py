@@ -12,9 +12,10 @@ from rich.console import Console
 from slue_ner.core.records import read_manifest, read_predictions, write_manifest
 from slue_ner.core.time import FrameGrid
 from slue_ner.decoding.emissions import EmissionsWriter, read_emissions
-from slue_ner.decoding.frames import FrameDecoding, give_words, spans
+from slue_ner.decoding.frames import FrameDecoding, Thresholds, give_words, spans
 from slue_ner.pipelines.experiment import run_experiment
 from slue_ner.pipelines.frames import load_frame_run, predict_frames
+from slue_ner.pipelines.frames_file import read_decoding, write_decoding
 from slue_ner.pipelines.run_folder import load_run
 
 LEARN = (
@@ -73,16 +74,32 @@ def test_a_run_finds_the_tones_and_says_so(learned):
 def test_the_tuned_decoding_is_kept_and_used_again(learned, dev):
     folder, _, _ = learned
     record = json.loads((folder / "frames.json").read_text())
-    assert list(record) == ["schema", "decoding", "tuned_on", "frame_f1"]
+    assert list(record) == ["schema", "decoding", "tuned_on", "frame_f1", "label_frame_f1"]
+    assert 0.85 < record["label_frame_f1"] <= 1
     assert record["tuned_on"] == "tune" and 0.85 < record["frame_f1"] <= 1
     run = load_frame_run(folder)
-    assert run.decoding == FrameDecoding(**record["decoding"])
+    assert run.decoding == FrameDecoding(**record["decoding"])  # no type has thresholds of its own
     assert predict(run, dev) == predict(load_frame_run(folder), dev)
     written = read_predictions(folder / "predictions/dev.jsonl")
     for one, other in zip(predict(run, dev), written, strict=True):
         assert [dataclasses.replace(e, score=None) for e in one.entities] == [
             dataclasses.replace(e, score=None) for e in other.entities
         ]
+
+
+def test_a_decoding_comes_back_from_its_file_and_an_old_one_is_still_read(tmp_path):
+    path = tmp_path / "frames.json"
+    own = {"PLACE": Thresholds(threshold_on=0.3, threshold_off=0.15)}
+    write_decoding(path, FrameDecoding(median=5, per_label=own))
+    assert read_decoding(path) == FrameDecoding(median=5, per_label=own)
+    old = {"threshold_on": 0.4, "threshold_off": 0.2, "median": 1, "min_duration": 0, "min_gap": 0}
+    record = {"schema": 1, "decoding": old, "tuned_on": "tune", "frame_f1": 0.9}
+    path.write_text(json.dumps(record))
+    assert read_decoding(path) == FrameDecoding(threshold_on=0.4, threshold_off=0.2)
+    record["decoding"]["per_label"] = {"PLACE": {"threshold_on": 2}}
+    path.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"frames\.json: decoding\.per_label\.PLACE: .* <= 1, got"):
+        read_decoding(path)
 
 
 def test_entities_have_types_times_and_the_words_of_the_ctc_head(learned, dev):

@@ -184,12 +184,13 @@ def test_ids_that_do_not_join_are_refused(tuner):
 def test_a_tuned_localizer_comes_back_from_its_file(tmp_path):
     options = LocalizerOptions(kind="type_symbols", incl_blank=True, offset=-0.06)
     path = tmp_path / "localizer.yaml"
-    write_localizer(path, Trial(options, Counts(3, 1, 1)), tuned_on="4 utterances of tune.jsonl")
+    trial = Trial(options, Counts(3, 1, 1))
+    write_localizer(path, trial.kept("4 utterances of tune.jsonl"))
     assert path.read_text() == (
         "kind: type_symbols\nincl_blank: true\noffset: -0.06\n"
         "tuned_on: 4 utterances of tune.jsonl\nframe_f1: 0.75\n"
     )
-    assert read_localizer(path) == options
+    assert read_localizer(path) == trial.kept("4 utterances of tune.jsonl")
 
 
 @pytest.mark.parametrize(
@@ -216,3 +217,24 @@ def test_a_whole_file_is_localized_in_the_marks_it_was_decoded_with():
     assert localize_all(predictions, options) == [
         localize(p, options, COMBINED) for p in predictions
     ]
+
+
+def test_words_move_with_their_entities_and_again_from_where_they_were():
+    options = LocalizerOptions(offset=-0.14)
+    before = predicted("u")
+    (once,) = localize_all([before], options)
+    for word, moved in zip(before.words, once.words, strict=True):
+        assert moved.start == pytest.approx(word.start - 0.14)
+    for entity in once.entities:
+        assert entity.start == pytest.approx(once.words[entity.words[0]].start, abs=0.006)
+    assert localize_all([once], options) == [once]
+
+
+def test_words_without_tokens_stay_since_nothing_tells_where_they_were():
+    words = (Word("york", 1.5, 2.0),)
+    heard = Prediction(
+        "u", "york", words=words, entities=(EntitySpan("PLACE", "york", words=(0, 1)),)
+    )
+    (found,) = localize_all([heard], LocalizerOptions(offset=-0.2))
+    assert found.words == words
+    assert (found.entities[0].start, found.entities[0].end) == pytest.approx((1.3, 1.8))
