@@ -9,6 +9,7 @@ import torch
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 Value = TypeVar("Value")
 
@@ -35,17 +36,25 @@ def find_ranks(*, devices: int, num_nodes: int) -> tuple[int, int]:
     return rank, started
 
 
-def process_strategy(num_ranks: int, *, head_first: bool) -> Any:
-    """Lightning's strategy for so many ranks.
-
-    Args:
-        num_ranks: of the run.
-        head_first: whether the encoder's parameters get no gradient for some updates.
-    """
+def process_strategy(num_ranks: int) -> Any:
+    """Lightning's strategy for so many ranks."""
     if num_ranks == 1:
         return "auto"
     # ranks may have unequal numbers of validation batches, and the buffers are constants
-    return DDPStrategy(broadcast_buffers=False, find_unused_parameters=head_first)
+    return DDPStrategy(broadcast_buffers=False)
+
+
+def wrap_again(strategy: Any) -> None:
+    """Let several ranks average what has gradients now; every rank must call this.
+
+    DDP waits for the gradients of all that asked for one when it was made. Searching each update
+    for those that get none (``find_unused_parameters``) costs a pass over the graph, and torch
+    warns of it once nothing is frozen any more.
+    """
+    if isinstance(strategy, DDPStrategy) and isinstance(strategy.model, DistributedDataParallel):
+        strategy.model._remove_autograd_hooks()
+        strategy.model = strategy.lightning_module
+        strategy.configure_ddp()
 
 
 def process_plugins() -> list[Any]:

@@ -59,7 +59,6 @@ def fit(config: TrainConfig, run_dir: Path, *, console: Console) -> Fit:
                 config, task, made.train, states=states, start=start, ranks=ranks
             ),
             num_ranks=ranks[1],
-            head_first=task.report.encoder_frozen_until > 0,
             throughput=throughput,
             console=console,
         )

@@ -68,7 +68,6 @@ def run_updates(
     *,
     loaders: Callable[[int], Loaders],
     num_ranks: int,
-    head_first: bool,
     throughput: Throughput,
     console: Console,
 ) -> Checkpoints:
@@ -80,7 +79,6 @@ def run_updates(
         run_dir: receives log and checkpoints.
         loaders: the batches of this rank, those of training from a given number on.
         num_ranks: processes.
-        head_first: whether the encoder gets no gradient for some updates.
         throughput: counts what is trained on.
         console: where progress goes.
 
@@ -110,7 +108,6 @@ def run_updates(
             config,
             run_dir,
             num_ranks=num_ranks,
-            head_first=head_first,
             loggers=loggers,
             callbacks=[KeepSignals(stop_requested), throughput, progress, checkpoints],
         )
