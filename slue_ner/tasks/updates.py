@@ -18,7 +18,7 @@ from slue_ner.tasks.building import CHECKPOINTS
 from slue_ner.tasks.checkpoint_files import (
     LAST_STATE,
     LAST_WEIGHTS,
-    AtomicCheckpointIO,
+    read_state,
     save_weights,
 )
 from slue_ner.tasks.checkpoints import Checkpoints
@@ -88,7 +88,7 @@ def run_updates(
     options = config.trainer
     folder = run_dir / CHECKPOINTS
     last = folder / LAST_STATE
-    state = AtomicCheckpointIO().load_checkpoint(last) if last.is_file() else None
+    state = read_state(last)
     train_loader, tune_loader = loaders(0 if state is None else state["num_batches"])
     loggers = build_loggers(config.logger, name=config.name, folder=run_dir)
     assert isinstance(loggers[0], CSVLog)
