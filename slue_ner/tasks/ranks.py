@@ -14,6 +14,11 @@ from torch.nn.parallel import DistributedDataParallel
 Value = TypeVar("Value")
 
 
+def own_rank() -> int:
+    """This process's rank, as torchrun or SLURM says; 0 when it was started alone."""
+    return int(os.environ["RANK"] if _torchrun_started() else os.environ.get("SLURM_PROCID", "0"))
+
+
 def find_ranks(*, devices: int, num_nodes: int) -> tuple[int, int]:
     """This process's rank and the number of ranks, as torchrun or SLURM says.
 
@@ -21,19 +26,18 @@ def find_ranks(*, devices: int, num_nodes: int) -> tuple[int, int]:
         ValueError: unless one process a device was started.
     """
     if _torchrun_started():
-        rank, started = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        started = int(os.environ["WORLD_SIZE"])
     elif "SLURM_PROCID" in os.environ:
-        rank = int(os.environ["SLURM_PROCID"])
         started = int(os.environ.get("SLURM_NTASKS", "1"))
     else:
-        rank, started = 0, 1
+        started = 1
     if started != devices * num_nodes:
         raise ValueError(
             f"trainer.devices={devices} on trainer.num_nodes={num_nodes} needs one process a "
             f"device but {started} were started: start with `torchrun --nproc-per-node {devices} "
             "--no-python slue-ner train ...` or use launcher=slurm"
         )
-    return rank, started
+    return own_rank(), started
 
 
 def process_strategy(num_ranks: int) -> Any:

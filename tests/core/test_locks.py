@@ -152,9 +152,9 @@ def test_a_lock_that_names_nobody_is_waited_for_and_then_explained(tmp_path, mon
     monkeypatch.setattr(locks, "_is_local", lambda path: False)
     monkeypatch.setattr(locks, "_PATIENCE", 0.1)
     (tmp_path / "run.lock").write_text(content)
-    with pytest.raises(ValueError, match=r"does not say by whom; .* remove .*run\.lock"):
-        with held(tmp_path):
-            pass
+    message = r"does not say by whom; .* remove .*run\.lock"
+    with pytest.raises(ValueError, match=message), held(tmp_path):
+        pass
 
 
 def test_many_that_find_a_dead_lock_at_once_do_not_both_get_it(tmp_path):
