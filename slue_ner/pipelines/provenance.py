@@ -50,8 +50,8 @@ def _command() -> str:
             f"--no-python {own}"
         )
     if int(os.environ.get("SLURM_NTASKS", "1")) > 1 and "SLURM_PROCID" in os.environ:
-        nodes, ranks = os.environ.get("SLURM_NNODES", "1"), os.environ["SLURM_NTASKS"]
-        return f"srun --nodes {nodes} --ntasks {ranks} {own}"
+        nodes = int(os.environ.get("SLURM_NNODES", "1"))
+        return f"srun --nodes {nodes} --ntasks {os.environ['SLURM_NTASKS']} {own}"
     return own
 
 

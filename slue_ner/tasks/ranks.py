@@ -34,8 +34,8 @@ def find_ranks(*, devices: int, num_nodes: int) -> tuple[int, int]:
     if started != devices * num_nodes:
         raise ValueError(
             f"trainer.devices={devices} on trainer.num_nodes={num_nodes} needs one process a "
-            f"device but {started} were started: start with `torchrun --nproc-per-node {devices} "
-            "--no-python slue-ner train ...` or use launcher=slurm"
+            f"device but {started} were started: start with `torchrun --standalone "
+            f"--nproc-per-node {devices} --no-python slue-ner train ...` or use launcher=slurm"
         )
     return own_rank(), started
 
@@ -56,7 +56,7 @@ def wrap_again(strategy: Any) -> None:
     warns of it once nothing is frozen any more.
     """
     if isinstance(strategy, DDPStrategy) and isinstance(strategy.model, DistributedDataParallel):
-        strategy.model._remove_autograd_hooks()
+        strategy.model._remove_autograd_hooks()  # type: ignore[no-untyped-call]
         strategy.model = strategy.lightning_module
         strategy.configure_ddp()
 
