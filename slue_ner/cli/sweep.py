@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-from slue_ner.cli.config import compose_tree, config_folder, plain
+from slue_ner.cli.config import compose_config, compose_tree, config_folder, plain
 from slue_ner.core.files import write_text
+from slue_ner.pipelines.provenance import SWEEP_COMMAND
 
 _ERROR_FILE = "error.txt"
+_LISTED = 20
 _LEFT_OUT_OF_NAMES = "hydra.job.config.override_dirname.exclude_keys"
 
 
@@ -24,17 +29,16 @@ def sweep(overrides: list[str]) -> int:
     Each run's folder is named after the overrides that are swept over.
 
     Raises:
-        ValueError: naming a choice that cannot be composed, before any job starts.
+        ValueError: naming the jobs that cannot be composed, before any starts.
     """
     parsed = [OverridesParser.create().parse_override(override) for override in overrides]
     fixed = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
-    for override in parsed:
-        for choice in _choices(override):
-            compose_tree([*fixed, choice])
+    _check_jobs(parsed, fixed)
     folder = Path(str(compose_tree(fixed).run_dir))
     for stale in folder.glob(f"*/{_ERROR_FILE}"):
         stale.unlink()
     keys = [o.get_key_element().lstrip("+~") for o in parsed if not o.is_sweep_override()]
+    os.environ[SWEEP_COMMAND] = shlex.join(["slue-ner", "train", "-m", *overrides])
     status = _launch(
         [
             *overrides,
@@ -74,11 +78,27 @@ def sweep_job(config: Any) -> int:
     return 0
 
 
-def _choices(override: Override) -> list[str]:
-    if not override.is_discrete_sweep():
-        return []
-    key = override.get_key_element()
-    return [f"{key}={value}" for value in override.sweep_string_iterator()]
+def _check_jobs(parsed: list[Override], fixed: list[str]) -> None:
+    from slue_ner.tasks.text_config import run_config
+
+    jobs = [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
+    refused: dict[str, list[str]] = {}
+    for job in jobs:
+        try:
+            run_config(compose_config(list(job)))
+        except ValueError as error:
+            refused.setdefault(str(error), []).append(
+                ",".join(o for o in job if o not in fixed) or "the job"
+            )
+    if refused:
+        count = sum(map(len, refused.values()))
+        reasons = [f"{names[0]}: {error}" for error, names in refused.items()]
+        more = "" if len(reasons) <= _LISTED else f"\n  and {len(reasons) - _LISTED} more"
+        raise ValueError(
+            f"{count} of {len(jobs)} jobs cannot be composed, so none was started:\n  "
+            + "\n  ".join(reasons[:_LISTED])
+            + more
+        )
 
 
 def _launch(overrides: list[str]) -> int:
@@ -93,6 +113,7 @@ def _launch(overrides: list[str]) -> int:
         return stop.code if isinstance(stop.code, int) else 1
     finally:
         sys.argv = before
+        del os.environ[SWEEP_COMMAND]
     return 0
 
 

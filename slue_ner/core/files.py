@@ -5,11 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from slue_ner.core.processes import signed, this_process
+
+_UNFINISHED = ".part"
 
 
 @contextmanager
@@ -17,7 +22,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that replaces it when the block ends without an error.
 
     The file is flushed to disk before it is renamed, so a crash or a full disk leaves either
-    the old file or the new one, never half of one.
+    the old file or the new one, never half of one. What a killed process left of ``path`` goes
+    when it is written the next time.
 
     Raises:
         OSError: naming ``path`` and what to do when it cannot be written.
@@ -26,7 +32,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", dir=path.parent)
+        sweep(path.parent, path.name)
+        prefix, suffix = unfinished_name(path.name)
+        handle, name = tempfile.mkstemp(suffix, prefix, path.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -39,6 +47,31 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def unfinished_name(name: str) -> tuple[str, str]:
+    """Beginning and end of the name of what this process has not finished writing as ``name``."""
+    return f".{name[:80]}.{this_process().signature}.", _UNFINISHED
+
+
+def sweep(folder: Path, name: str = "", *, all_of_them: bool = False) -> None:
+    """Remove what a process that is gone for sure has not finished writing into ``folder``.
+
+    Args:
+        folder: may be absent.
+        name: of the one file or folder; all when empty.
+        all_of_them: whoever wrote them; for a folder into which nobody else may write now.
+    """
+    with suppress(OSError):  # rights that are lacking, or somebody else sweeps too
+        for entry in os.scandir(folder):
+            if entry.name.endswith(_UNFINISHED) and entry.name.startswith(f".{name[:80]}"):
+                writer = signed(entry.name)
+                if writer is None or not (all_of_them or writer.is_gone):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                else:
+                    os.unlink(entry.path)
 
 
 def check_writable(path: Path) -> None:

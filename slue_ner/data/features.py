@@ -4,16 +4,14 @@
 
     FOLDER/KEY/states.bin   utterance after utterance, (L, T, D) each
     FOLDER/KEY/index.json   shape, type, and for each utterance its place, or why it has none
-    FOLDER/KEY.lock         held by the process that writes KEY
+    FOLDER/KEY.lock         see ``cache_room``
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from slue_ner.core.files import read_json, write_json
 
 STATES_FILE = "states.bin"
 INDEX_FILE = "index.json"
+UNFINISHED = ".unfinished"
 
 DTYPES = ("float32", "float16", "bfloat16")
 
@@ -39,8 +38,8 @@ class FeatureOptions:
     """Where the states of a frozen encoder are kept while its head is trained.
 
     Attributes:
-        cache: ``none`` (computed anew in every update), ``memory`` (a temporary file system) or
-            ``disk``.
+        cache: ``none`` (computed anew in every update), ``memory`` (a temporary file system; the
+            run folder where that is too small) or ``disk``.
         folder: for ``disk``.
         dtype: ``float32``, ``float16`` or ``bfloat16``.
         max_gigabytes: the cache never holds more; the states used longest ago make room.
@@ -136,7 +135,7 @@ def write_states(
     Raises:
         OSError: naming the folder when it cannot be written.
     """
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    unfinished = folder.with_name(f".{folder.name}{UNFINISHED}")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         unfinished.mkdir(exist_ok=True)
@@ -163,33 +162,3 @@ def write_states(
         ) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file ``path``; waits for whoever holds it, and a dead process holds none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def make_room(folder: Path, needed: int, *, limit: int) -> bool:
-    """Remove the states used longest ago until ``needed`` bytes more stay within ``limit``.
-
-    A process that still reads removed states keeps them until it ends.
-
-    Returns:
-        Whether there is room.
-    """
-    if needed > limit:
-        return False
-    entries = sorted(folder.glob(f"*/{INDEX_FILE}"), key=lambda index: index.stat().st_mtime)
-    sizes = {entry: (entry.parent / STATES_FILE).stat().st_size for entry in entries}
-    total = sum(sizes.values())
-    for entry in entries:
-        if total + needed <= limit:
-            break
-        shutil.rmtree(entry.parent, ignore_errors=True)
-        total -= sizes[entry]
-    return True

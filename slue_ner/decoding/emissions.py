@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slue_ner.core.files import read_json, write_json
+from slue_ner.core.files import read_json, sweep, unfinished_name, write_json
 from slue_ner.core.time import FrameGrid
 from slue_ner.decoding.stored_emissions import StoredEmissions
 
@@ -90,8 +90,9 @@ class EmissionsWriter:
     def __enter__(self) -> EmissionsWriter:
         with self._naming_the_folder():
             self.folder.parent.mkdir(parents=True, exist_ok=True)
-            name = tempfile.mkdtemp(prefix=f".{self.folder.name}.", dir=self.folder.parent)
-            self._unfinished = Path(name)
+            sweep(self.folder.parent, self.folder.name)
+            prefix, suffix = unfinished_name(self.folder.name)
+            self._unfinished = Path(tempfile.mkdtemp(suffix, prefix, self.folder.parent))
             self._content.mkdir()
         return self
 

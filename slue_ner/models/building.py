@@ -10,7 +10,13 @@ from typing import Any
 from torch import nn
 from transformers import CONFIG_MAPPING, MODEL_MAPPING
 
-from slue_ner.models.checkpoints import load_model, read_config, read_preprocessor
+from slue_ner.models.checkpoints import (
+    PREPROCESSOR_FILE,
+    PROCESSOR_FILE,
+    load_model,
+    read_config,
+    read_preprocessor,
+)
 from slue_ner.models.convolutions import mask_group_norms
 from slue_ner.models.encoder import SpeechEncoder
 from slue_ner.models.families import Family, family
@@ -52,8 +58,14 @@ def build_encoder(options: EncoderOptions) -> SpeechEncoder:
             attention=_attention_name(found),
             depth_chosen="num_hidden_layers" in options.overrides,
         )
-    encoder = _assemble(model, found=found, preprocessor=preprocessor, options=options)
+    _check_rate(preprocessor, options)
+    normalizes = _normalizes(config, found, preprocessor, options)
+    encoder = _assemble(
+        model, found=found, preprocessor=preprocessor, options=options, normalizes=normalizes
+    )
     encoder.left_out = tuple(left_out)
+    encoder.guess = _guess(found, preprocessor, options, normalizes=normalizes)
+    encoder.blueprint["guess"] = encoder.guess
     return encoder
 
 
@@ -65,9 +77,18 @@ def encoder_from_blueprint(blueprint: Mapping[str, Any]) -> SpeechEncoder:
     options = EncoderOptions(**blueprint["options"])
     found = family(blueprint["family"])
     config = CONFIG_MAPPING[found.name].from_dict(dict(blueprint["config"]))
-    model = _random_model(config, found)
+    preprocessor = dict(blueprint["preprocessor"])
+    normalizes = blueprint.get("normalizes")
+    if normalizes is None:  # written before blueprints said so
+        style = _style_normalizes(config) and not found.reads_log_mel
+        normalizes = options.normalize_waveform
+        normalizes = preprocessor.get("do_normalize", style) if normalizes is None else normalizes
     return _assemble(
-        model, found=found, preprocessor=dict(blueprint["preprocessor"]), options=options
+        _random_model(config, found),
+        found=found,
+        preprocessor=preprocessor,
+        options=options,
+        normalizes=bool(normalizes),
     )
 
 
@@ -119,6 +140,7 @@ def _assemble(
     found: Family,
     preprocessor: dict[str, Any],
     options: EncoderOptions,
+    normalizes: bool,
 ) -> SpeechEncoder:
     config = model.config
     blueprint = {
@@ -126,6 +148,7 @@ def _assemble(
         "config": json.loads(config.to_json_string(use_diff=False)),
         "preprocessor": preprocessor,
         "options": asdict(options),
+        "normalizes": normalizes,
     }
     _adopt_attention(model, found, stock=options.stock_attention)
     if not found.reads_log_mel and not options.stock_group_norm:
@@ -135,7 +158,7 @@ def _assemble(
         family=found,
         filter_bank=_filter_bank(config, preprocessor) if found.reads_log_mel else None,
         spec_augment=_spec_augment(config),
-        normalize_waveform=_normalizes(config, found, preprocessor, options),
+        normalize_waveform=normalizes,
         layerdrop=options.layerdrop,
         gradient_checkpointing=options.gradient_checkpointing,
         blueprint=blueprint,
@@ -168,14 +191,18 @@ def _spec_augment(config: Any) -> SpecAugment:
     )
 
 
-def _normalizes(
-    config: Any, found: Family, preprocessor: Mapping[str, Any], options: EncoderOptions
-) -> bool:
+def _check_rate(preprocessor: Mapping[str, Any], options: EncoderOptions) -> None:
     rate = preprocessor.get("sampling_rate", SAMPLE_RATE)
     if rate != SAMPLE_RATE:
         raise ValueError(
-            f"{options.source} reads audio at {rate} Hz but only {SAMPLE_RATE} Hz is supported"
+            f"{options.source} reads audio at {rate} Hz but only {SAMPLE_RATE} Hz is supported; "
+            f"choose a checkpoint trained at {SAMPLE_RATE} Hz"
         )
+
+
+def _normalizes(
+    config: Any, found: Family, preprocessor: Mapping[str, Any], options: EncoderOptions
+) -> bool:
     if found.reads_log_mel:
         if options.normalize_waveform:
             raise ValueError(
@@ -185,7 +212,28 @@ def _normalizes(
         return False
     if options.normalize_waveform is not None:
         return options.normalize_waveform
-    # without a preprocessor config: large-style models were trained on normalised waveforms,
-    # base-style ones (group norm in the first convolution) on plain ones
-    large_style = getattr(config, "feat_extract_norm", "layer") == "layer"  # data2vec has no other
-    return bool(preprocessor.get("do_normalize", large_style))
+    if preprocessor:  # transformers' feature extractor normalises unless told otherwise
+        return bool(preprocessor.get("do_normalize", True))
+    return _style_normalizes(config)
+
+
+def _style_normalizes(config: Any) -> bool:
+    """Large-style models were trained on normalised waveforms, base-style ones on plain ones.
+
+    Base-style ones have group norm in the first convolution; data2vec has no other style.
+    """
+    return bool(getattr(config, "feat_extract_norm", "layer") == "layer")
+
+
+def _guess(
+    found: Family, preprocessor: Mapping[str, Any], options: EncoderOptions, *, normalizes: bool
+) -> str | None:
+    told = bool(preprocessor) or options.normalize_waveform is not None
+    if options.source is None or found.reads_log_mel or told:
+        return None
+    return (
+        f"{options.source} does not say whether it wants normalised waveforms (it has neither "
+        f"{PROCESSOR_FILE} nor {PREPROCESSOR_FILE}); its style of model "
+        f"{'does' if normalizes else 'does not'}, and encoder.normalize_waveform="
+        f"{'false' if normalizes else 'true'} changes that"
+    )

@@ -6,7 +6,6 @@ trusted, and weights are safetensors or are unpickled with ``weights_only``.
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,13 +19,21 @@ from transformers.utils.hub import cached_file
 
 import slue_ner
 from slue_ner.core.files import read_json
+from slue_ner.models.weight_files import UNREADABLE, check_weights, damage, reason, shards
 
 SHIPPED = "small-sfm"
 """The source that means the encoder in ``checkpoints/small-sfm``, which ships with this package."""
 
 CONFIG_FILE = "config.json"
 PREPROCESSOR_FILE = "preprocessor_config.json"
-_SAFE_FILES = ("model.safetensors", "model.safetensors.index.json")
+PROCESSOR_FILE = "processor_config.json"
+_WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+"""In the order in which transformers looks for them."""
 _MAY_BE_NEW = frozenset({"masked_spec_embed"})  # only training with SpecAugment uses it
 _BLOCK = re.compile(r"(^|\.)encoder\.layers\.\d+\.")
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -52,7 +59,16 @@ def read_config(source: str, *, revision: str | None = None) -> dict[str, Any]:
 
 
 def read_preprocessor(source: str, *, revision: str | None = None) -> dict[str, Any]:
-    """The checkpoint's preprocessor_config.json; empty when it has none."""
+    """The checkpoint's feature extractor, looked for where transformers does; empty without one.
+
+    transformers 5 writes it into processor_config.json, which may be one of before, without it.
+    """
+    path = _locate(source, PROCESSOR_FILE, revision=revision)
+    if path is not None:
+        processor = dict(read_json(path))
+        nested = processor.get("feature_extractor", processor.get("audio_processor"))
+        if nested is not None:
+            return dict(nested)
     path = _locate(source, PREPROCESSOR_FILE, revision=revision)
     return {} if path is None else dict(read_json(path))
 
@@ -77,12 +93,12 @@ def load_model(
         depth_chosen: fewer blocks than the checkpoint has are intended.
 
     Raises:
-        ValueError: if weights cannot be found, do not fit ``config``, or lack a part of the
-            encoder.
+        ValueError: if weights cannot be found or read, do not fit ``config``, or lack a part of
+            the encoder.
     """
     if source == SHIPPED:
         source = str(shipped_checkpoint())
-    safe = has_safetensors(source, revision=revision)
+    weights = weights_of(source, revision=revision)
     model_class: Any = MODEL_MAPPING[type(config)]
     try:
         with quiet_transformers():
@@ -92,18 +108,18 @@ def load_model(
                 revision=revision or "main",
                 attn_implementation=attention,
                 dtype=torch.float32,
-                use_safetensors=safe,
+                use_safetensors=is_safe(weights),
                 weights_only=True,
                 output_loading_info=True,
             )
-    except (OSError, pickle.UnpicklingError) as error:
+    except UNREADABLE as error:
+        if isinstance(error, RuntimeError) and "PytorchStreamReader" not in str(error):
+            raise ValueError(
+                f"the weights of {source} do not fit its config ({reason(error)}); check overrides"
+            ) from error
         raise ValueError(
-            f"{source} has no weights that can be read ({_first_line(error)}); give a folder with "
-            f"model.safetensors, or download it again with `hf download {source}`"
-        ) from error
-    except RuntimeError as error:
-        raise ValueError(
-            f"the weights of {source} do not fit its config ({_first_line(error)}); check overrides"
+            f"{weights or source} has no weights that can be read ({reason(error)}); give a folder "
+            "with model.safetensors, or download it again"
         ) from error
     missing = sorted(set(info["missing_keys"]) - _MAY_BE_NEW)
     if missing:
@@ -121,9 +137,30 @@ def load_model(
     return model, left_out
 
 
-def has_safetensors(source: str, *, revision: str | None = None) -> bool:
-    """Whether the checkpoint's weights are safetensors; others are read with ``weights_only``."""
-    return any(_locate(source, name, revision=revision) is not None for name in _SAFE_FILES)
+def weights_of(source: str, *, revision: str | None = None) -> Path | None:
+    """The file of weights (or the index of several) that transformers will read, checked.
+
+    Returns:
+        ``None`` when there is none.
+
+    Raises:
+        ValueError: naming the file that is a pointer, cut short, empty or not there.
+    """
+    for name in _WEIGHT_FILES:
+        path = _locate(source, name, revision=revision)
+        if path is None:
+            continue
+        if name.endswith(".index.json") and damage(path) is None:
+            for shard in shards(path):
+                _locate(source, shard, revision=revision)  # from the hub: fetches it
+        check_weights(path)
+        return path
+    return None
+
+
+def is_safe(weights: Path | None) -> bool:
+    """Whether weights are safetensors; others are read with ``weights_only``."""
+    return weights is not None and ".safetensors" in weights.suffixes
 
 
 def shipped_checkpoint() -> Path:
@@ -171,7 +208,3 @@ def quiet_transformers() -> Iterator[None]:
         transformers_logging.set_verbosity(verbosity)
         if had_bar:
             transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".")

@@ -46,6 +46,7 @@ class SpeechEncoder(nn.Module):
         blueprint: JSON-ready description from which ``encoder_from_blueprint`` builds the same
             structure again, as it was before any adaptation.
         left_out: weights of the checkpoint that the encoder has no place for, such as heads.
+        guess: what the checkpoint does not say and was guessed, as a sentence.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class SpeechEncoder(nn.Module):
         self.kept: tuple[nn.Module, ...] = ()
         self.blueprint = blueprint
         self.left_out: tuple[str, ...] = ()
+        self.guess: str | None = None
         self.grid: FrameGrid = (
             convolution_grid(model.config) if filter_bank is None else filter_bank.grid
         )

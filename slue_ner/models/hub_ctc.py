@@ -8,11 +8,12 @@ import torch
 from transformers import AutoModelForCTC, AutoTokenizer
 
 from slue_ner.models.building import build_encoder
-from slue_ner.models.checkpoints import has_safetensors, quiet_transformers
+from slue_ner.models.checkpoints import is_safe, quiet_transformers, weights_of
 from slue_ner.models.ctc_model import CTCModel
 from slue_ner.models.heads import CTCHead
 from slue_ner.models.mixing import LastLayer
 from slue_ner.models.options import EncoderOptions
+from slue_ner.models.weight_files import reason
 from slue_ner.text.markup import DELIMITER
 from slue_ner.text.vocabulary import BLANK, UNKNOWN, Vocabulary
 
@@ -35,13 +36,14 @@ def hub_ctc(source: str, *, revision: str | None = None) -> tuple[CTCModel, Voca
             delimiter between words.
     """
     encoder = build_encoder(EncoderOptions(source=source, revision=revision))
+    weights = weights_of(source, revision=revision)
     try:
         with quiet_transformers():
             model, info = AutoModelForCTC.from_pretrained(
                 source,
                 revision=revision or "main",
                 dtype=torch.float32,
-                use_safetensors=has_safetensors(source, revision=revision),
+                use_safetensors=is_safe(weights),
                 weights_only=True,
                 trust_remote_code=False,
                 output_loading_info=True,
@@ -49,9 +51,9 @@ def hub_ctc(source: str, *, revision: str | None = None) -> tuple[CTCModel, Voca
             tokenizer: Any = AutoTokenizer.from_pretrained(
                 source, revision=revision or "main", trust_remote_code=False
             )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # tokenizers has no class of its own for a damaged file
         raise ValueError(
-            f"{source} is no CTC recogniser with a tokenizer: {' '.join(str(error).split())[:200]}"
+            f"{source} is no CTC recogniser with a tokenizer: {reason(error)}"
         ) from error
     if "lm_head.weight" in info["missing_keys"]:
         raise ValueError(
@@ -73,6 +75,13 @@ def hub_ctc(source: str, *, revision: str | None = None) -> tuple[CTCModel, Voca
 
 def _symbols(tokenizer: Any, size: int, source: str) -> tuple[tuple[str, ...], list[int | None]]:
     """Our symbols, and the row of the checkpoint's head that each comes from."""
+    special_ids = set(tokenizer.all_special_ids)  # some stand behind the head, and are not written
+    beyond = [i for i in tokenizer.get_vocab().values() if i >= size and i not in special_ids]
+    if beyond:
+        raise ValueError(
+            f"{source}: its tokenizer has the symbol {max(beyond)} but the CTC head has {size} "
+            "symbols; use a checkpoint with the tokenizer it was trained with"
+        )
     tokens = tokenizer.convert_ids_to_tokens(list(range(min(size, len(tokenizer)))))
     delimiter = getattr(tokenizer, "word_delimiter_token", None)
     blank = tokenizer.pad_token_id
@@ -86,7 +95,7 @@ def _symbols(tokenizer: Any, size: int, source: str) -> tuple[tuple[str, ...], l
             f"{source}: the blank (its tokenizer's padding) is symbol {blank} but the CTC head has "
             f"{size} symbols; use a checkpoint with the tokenizer it was trained with"
         )
-    special = {*tokenizer.all_special_ids, blank, tokens.index(delimiter)}
+    special = {*special_ids, blank, tokens.index(delimiter)}
     letters = [i for i, token in enumerate(tokens) if i not in special and token != DELIMITER]
     rows: list[int | None] = [blank, None, tokens.index(delimiter), *letters]
     return (BLANK, UNKNOWN, DELIMITER, *(tokens[i] for i in letters)), rows

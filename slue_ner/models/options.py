@@ -33,7 +33,8 @@ class EncoderOptions:
         stock_attention: WavLM's own attention, which adapters cannot reach.
         mask_time_prob, mask_time_length: SpecAugment over frames; ``None`` is the checkpoint's.
         mask_feature_prob, mask_feature_length: the same over feature channels.
-        normalize_waveform: ``None`` follows preprocessor_config.json, else the model's style.
+        normalize_waveform: ``None`` follows the checkpoint's feature extractor; without one, the
+            model's style, which is a guess.
         dropout: of projected features, hidden states, attention, activations and conformer
             convolutions; ``None`` is the checkpoint's.
     """

@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
 
-from slue_ner.models.checkpoints import has_safetensors, quiet_transformers, read_config
+from slue_ner.models.checkpoints import is_safe, quiet_transformers, read_config, weights_of
 from slue_ner.models.text_tagger import Features, TextTagger
+from slue_ner.models.weight_files import UNREADABLE, reason
 from slue_ner.text.windows import Window, windows
-
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    RuntimeError,
-    EOFError,
-    ImportError,
-    pickle.UnpicklingError,
-    SafetensorError,
-)
-"""What transformers raises for files that are absent, damaged or of another kind."""
 
 
 class TransformerTagger(TextTagger):
@@ -108,7 +94,9 @@ class TransformerTagger(TextTagger):
 
     def _check_vocabulary(self) -> None:
         """Refuse a tokenizer without its vocabulary, which transformers 5 loads all the same."""
-        largest = max(self._backend.get_vocab(with_added_tokens=False).values(), default=0)
+        words = self._backend.get_vocab(with_added_tokens=False).values()
+        before, after = self._frame()
+        largest = max([*words, *before, *after], default=0)
         num_known = self.model.get_input_embeddings().weight.shape[0]
         if largest >= num_known:
             raise ValueError(
@@ -152,6 +140,7 @@ def pretrained_tagger(
         ValueError: for a source that cannot be had, is incomplete or is no text model.
     """
     known = read_config(source, revision=revision)
+    weights = weights_of(source, revision=revision)
     names = dict(enumerate(tags))
     try:
         with quiet_transformers():
@@ -162,17 +151,17 @@ def pretrained_tagger(
                 label2id={tag: i for i, tag in names.items()},
                 num_labels=len(tags),
                 dtype=torch.float32,
-                use_safetensors=has_safetensors(source, revision=revision),
+                use_safetensors=is_safe(weights),
                 weights_only=True,
                 trust_remote_code=False,
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
             )
             tokenizer = _tokenizer(source, revision=revision or "main")
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise ValueError(
             f"{source} ({known.get('model_type')}) cannot be made a text tagger: "
-            f"{_sentence(error)}; give a text encoder with all its weights and its tokenizer"
+            f"{reason(error)}; give a text encoder with all its weights and its tokenizer"
         ) from error
     prefix = f"{model.base_model_prefix}."
     mismatched = {key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]}
@@ -198,8 +187,8 @@ def tagger_from_structure(folder: Path, *, name: str, max_tokens: int) -> Transf
             model_class: Any = AutoModelForTokenClassification
             model = model_class.from_config(config, trust_remote_code=False)
             tokenizer = _tokenizer(str(folder))
-    except _UNREADABLE as error:
-        raise ValueError(f"{folder} does not describe a text tagger: {_sentence(error)}") from error
+    except UNREADABLE as error:
+        raise ValueError(f"{folder} does not describe a text tagger: {reason(error)}") from error
     return TransformerTagger(model.float(), tokenizer, name=name, max_tokens=max_tokens)
 
 
@@ -211,7 +200,7 @@ def _tokenizer(source: str, **options: Any) -> Any:
             raise ValueError(
                 "its tokenizer is a SentencePiece model, to read which `pip install sentencepiece`"
             ) from error
-        raise ValueError(f"its tokenizer cannot be read: {_sentence(error)}") from error
+        raise ValueError(f"its tokenizer cannot be read: {reason(error)}") from error
     if not tokenizer.is_fast:
         raise ValueError(
             f"{source} has no fast tokenizer, which alone tells the sub-tokens of a word"
@@ -227,9 +216,3 @@ def _longest(model: Any, tokenizer: Any) -> int:
         if name.endswith("position_embeddings") and getattr(module, "padding_idx", None):
             positions -= module.padding_idx + 1
     return int(min(positions, tokenizer.model_max_length))
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, pickle.UnpicklingError):  # torch's own words tell how to run such code
-        return "its pickled weights are damaged or hold more than tensors"
-    return " ".join(str(error).split())[:200].rstrip(".")

@@ -28,6 +28,7 @@ from slue_ner.pipelines.run_folder import (
     PREDICTIONS,
     claim_data,
     claim_folder,
+    claimed,
     load_run,
 )
 from slue_ner.pipelines.run_localizer import fit_localizer
@@ -58,16 +59,24 @@ def run_experiment(values: Mapping[str, Any], run_dir: Path, *, console: Console
     """
     config = run_config(values)
     _check_manifests(config)
-    claim_folder(run_dir, values)
     manifests = {config.data.train: config.data.train_manifests[0]}
     manifests |= {path: Path(path) for path in (*config.data.more, *config.data.unlabelled)}
     if isinstance(config, TextConfig) and config.task.asr_text is not None:
         manifests["task.asr_text"] = Path(config.task.asr_text)
-    claim_data(run_dir, {**manifests, config.data.tune: config.data.tune_manifest})
+    manifests[config.data.tune] = config.data.tune_manifest
     if (run_dir / METRICS_FILE).is_file():
+        claim_folder(run_dir, values)
+        claim_data(run_dir, manifests)
         console.print(f"{run_dir} is finished already", highlight=False)
         finished: dict[str, Any] = read_json(run_dir / METRICS_FILE)
         return finished
+    with claimed(run_dir, values, manifests):
+        return _train_and_evaluate(config, run_dir, console=console)
+
+
+def _train_and_evaluate(
+    config: TrainConfig | TextConfig, run_dir: Path, *, console: Console
+) -> dict[str, Any]:
     if isinstance(config, TextConfig):
         done = fit_text(config, run_dir, console=console)
     else:

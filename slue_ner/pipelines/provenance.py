@@ -14,6 +14,9 @@ from typing import Any
 
 import slue_ner
 
+SWEEP_COMMAND = "SLUE_NER_SWEEP_COMMAND"
+"""Names the variable that tells a job of a sweep, wherever it runs, what the user typed."""
+
 _PACKAGES = ("torch", "transformers", "pytorch-lightning", "peft", "numpy", "hydra-core")
 
 
@@ -23,7 +26,7 @@ def provenance() -> dict[str, Any]:
     Where torch was not imported, no GPU can have been at work, and none is named.
     """
     return {
-        "command": f"{Path(sys.argv[0]).name} {shlex.join(sys.argv[1:])}",
+        "command": _command(),
         "date": datetime.date.today().isoformat(),
         "slue_ner": slue_ner.__version__,
         "commit": _commit(),
@@ -31,6 +34,25 @@ def provenance() -> dict[str, Any]:
         "python": platform.python_version(),
         "hardware": _hardware(),
     }
+
+
+def _command() -> str:
+    """What to type to have it again: what started the ranks, or the whole sweep, included."""
+    if SWEEP_COMMAND in os.environ:
+        return os.environ[SWEEP_COMMAND]
+    own = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        ranks = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // ranks
+        where = f"--nnodes {nodes} --rdzv-backend c10d --rdzv-endpoint $FIRST_NODE:29500"
+        return (
+            f"torchrun {'--standalone' if nodes == 1 else where} --nproc-per-node {ranks} "
+            f"--no-python {own}"
+        )
+    if int(os.environ.get("SLURM_NTASKS", "1")) > 1 and "SLURM_PROCID" in os.environ:
+        nodes = int(os.environ.get("SLURM_NNODES", "1"))
+        return f"srun --nodes {nodes} --ntasks {os.environ['SLURM_NTASKS']} {own}"
+    return own
 
 
 def _commit() -> str | None:

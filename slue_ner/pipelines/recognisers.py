@@ -108,6 +108,8 @@ def recognise(
         found = recognise_with_whisper(str(source), utterances, **running)
     else:
         model, vocabulary = hub_ctc(str(source))
+        if note is not None and model.encoder.guess is not None:
+            note(model.encoder.guess)
         letters = [plain_letters(symbol) for symbol in vocabulary.symbols]
         decoder = None if decoding is None else decoding.decoder(letters, None, note=note)
         found = predict(

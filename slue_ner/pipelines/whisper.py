@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import WhisperForConditionalGeneration, WhisperProcessor, pipeline
 
 from slue_ner.core.types import Prediction, Utterance, Word
 from slue_ner.data.audio import AudioError
 from slue_ner.data.batch import read_utterance
-from slue_ner.models.checkpoints import has_safetensors, quiet_transformers
+from slue_ner.models.checkpoints import is_safe, quiet_transformers, weights_of
+from slue_ner.models.weight_files import reason
 
 _SAMPLE_RATE = 16_000
 _SHORTEST = 320  # samples of one frame of the encoder; cross-attention aligns nothing shorter
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    TypeError,
-    RuntimeError,
-    EOFError,
-    pickle.UnpicklingError,
-    SafetensorError,
-)
 
 
 @torch.inference_mode()
@@ -62,20 +52,26 @@ def recognise_with_whisper(
 
 
 def _transcriber(source: str, device: torch.device | str) -> Callable[[Any], list[Any]]:
+    weights = weights_of(source)
     try:
         with quiet_transformers():
             model: Any = WhisperForConditionalGeneration.from_pretrained(
                 source,
                 dtype=torch.float32,
-                use_safetensors=has_safetensors(source),
+                use_safetensors=is_safe(weights),
                 weights_only=True,
             )
             processor: Any = WhisperProcessor.from_pretrained(source)
-    except _UNREADABLE as error:
+    except Exception as error:  # tokenizers has no class of its own for a damaged file
         raise ValueError(
-            f"{source} is no Whisper checkpoint with a processor: "
-            f"{' '.join(str(error).split())[:200]}"
+            f"{source} is no Whisper checkpoint with a processor: {reason(error)}"
         ) from error
+    largest = max(processor.tokenizer.get_vocab().values(), default=0)
+    if largest >= (size := len(model.get_output_embeddings().weight)):
+        raise ValueError(
+            f"{source}: its tokenizer has the symbol {largest} but the model has {size}; use a "
+            "checkpoint with the tokenizer it was trained with"
+        )
     if getattr(model.generation_config, "alignment_heads", None) is None:
         raise ValueError(
             f"{source} names no alignment_heads in generation_config.json, so its words have no "

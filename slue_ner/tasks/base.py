@@ -13,7 +13,7 @@ from slue_ner.models.adaptation.freezing import freeze, unfreeze
 from slue_ner.models.adaptation.report import AdaptationReport
 from slue_ner.models.encoder import SpeechEncoder
 from slue_ner.tasks.optim import OptimOptions
-from slue_ner.tasks.ranks import gather
+from slue_ner.tasks.ranks import gather, wrap_again
 from slue_ner.tasks.resumable import ResumableTask
 
 MAX_UNREADABLE = 0.01
@@ -81,6 +81,7 @@ class Task(ResumableTask):
             freeze(self.encoder)
         else:
             unfreeze(self.encoder, report=self.report)
+        wrap_again(self.trainer.strategy)
         self._encoder_is_frozen = frozen
         self._unchecked = True
 

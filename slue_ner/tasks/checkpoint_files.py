@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -21,10 +20,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from slue_ner.core.files import atomic_path
+from slue_ner.models.weight_files import UNREADABLE, damage, reason
 
 LAST_STATE = "last.ckpt"
 LAST_WEIGHTS = "last.safetensors"
 BEST_WEIGHTS = "best.safetensors"
+
+_STATE = frozenset({"state_dict", "global_step", "num_batches", "random_states"})
+"""What every saved state holds, among other things."""
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -54,16 +57,29 @@ class AtomicCheckpointIO(CheckpointIO):
                 state: dict[str, Any] = torch.load(
                     path, map_location=map_location or "cpu", weights_only=True
                 )
-        except (RuntimeError, UnpicklingError, EOFError, ValueError, KeyError) as error:
-            raise ValueError(
-                f"{path} is not a checkpoint of this program or is damaged; remove it to train "
-                "this run from the start"
-            ) from error
+        except Exception as error:  # bytes at random raise whatever they happen to spell
+            if isinstance(error, OSError):
+                raise
+            raise _no_state(path) from error
         return state
 
     def remove_checkpoint(self, path: Any) -> None:
         """Delete ``path``."""
         Path(path).unlink(missing_ok=True)
+
+
+def read_state(path: Path) -> dict[str, Any] | None:
+    """The state that a run goes on from; ``None`` when it has saved none.
+
+    Raises:
+        ValueError: naming the file when it is damaged or holds something else.
+    """
+    if not path.is_file():
+        return None
+    state = AtomicCheckpointIO().load_checkpoint(path)
+    if not isinstance(state, dict) or not _STATE.issubset(state):
+        raise _no_state(path)
+    return state
 
 
 def save_weights(module: nn.Module, path: Path) -> None:
@@ -86,13 +102,21 @@ def load_weights(module: nn.Module, path: Path) -> None:
     """
     if not path.is_file():
         raise ValueError(f"{path}: no such file; has the run written a checkpoint yet?")
+    if (found := damage(path)) is not None:
+        raise ValueError(f"{path} is damaged or does not fit the model of this run: it {found}")
     try:
         module.load_state_dict(load_file(path), strict=True)
-    except (SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
+    except UNREADABLE as error:
         raise ValueError(
-            f"{path} is damaged or does not fit the model of this run: {reason}"
+            f"{path} is damaged or does not fit the model of this run: {reason(error)}"
         ) from error
+
+
+def _no_state(path: Any) -> ValueError:
+    return ValueError(
+        f"{path} is not a checkpoint of this program or is damaged; remove it to train this run "
+        "from the start"
+    )
 
 
 @contextmanager

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,19 +17,22 @@ from torch import Tensor
 
 from slue_ner.core.files import sha256
 from slue_ner.core.types import Utterance
-from slue_ner.data.features import (
-    INDEX_FILE,
-    FeatureOptions,
-    States,
+from slue_ner.data.cache_room import (
+    NO_SPACE,
+    USERS_LOCK,
+    free_bytes,
     locked,
     make_room,
-    write_states,
+    remove_unused,
 )
+from slue_ner.data.features import INDEX_FILE, FeatureOptions, States, write_states
 from slue_ner.data.loading import evaluation_loader
 from slue_ner.models.encoder import SpeechEncoder
 from slue_ner.models.mixing import Layers
 
 _BATCH_SECONDS = 80.0
+_SPARE = 1_000_000  # bytes for the index, and for others
+_MEMORY = "slue-ner-"
 
 
 @contextmanager
@@ -47,7 +50,9 @@ def frozen_states(
     """States of all ``utterances``, computed now unless the cache has them.
 
     Processes that need the same states at once wait for the first of them to write them. States
-    in memory belong to one run and go when it ends; those on disk stay for others.
+    in memory belong to one run and go when it ends, or when another run finds that it was killed;
+    where memory is too small they are kept in the run folder meanwhile. Those on disk stay for
+    others.
 
     Args:
         encoder: frozen; it is moved to ``device``.
@@ -94,28 +99,101 @@ def frozen_states(
         "precision": precision,
         "torch": torch.__version__,
     }
-    root = Path(options.folder) if options.cache == "disk" else _memory(run_dir)
-    folder = root / _key(encoder, utterances, json.dumps(settings, sort_keys=True))
-    try:
-        with locked(folder.with_suffix(".lock")):
-            if not (folder / INDEX_FILE).is_file():
-                with locked(root / "room.lock"):
-                    make_room(root, num_frames * width, limit=limit)
-                progress = _Report(console, len(utterances))
-                write_states(
-                    folder,
-                    _compute(encoder, utterances, layers, device, precision, progress),
-                    dtype=options.dtype,
-                    num_layers=num_layers,
-                    size=encoder.hidden_size,
-                )
-            else:
-                console.print("the encoder's states are in the cache", highlight=False)
-            states = States.open(folder)
+    key = _key(encoder, utterances, json.dumps(settings, sort_keys=True))
+
+    def write(folder: Path) -> None:
+        progress = _Report(console, len(utterances))
+        write_states(
+            folder,
+            _compute(encoder, utterances, layers, device, precision, progress),
+            dtype=options.dtype,
+            num_layers=num_layers,
+            size=encoder.hidden_size,
+        )
+
+    cache = _Cache(key, num_frames * width, limit, write, console)
+    with ExitStack() as stack:
+        if options.cache == "disk":
+            yield cache.use(
+                Path(options.folder), stack, instead="they are computed in every update"
+            )
+            return
+        memory, disk = _memory(run_dir), run_dir / "features"
+        for left in (*memory.parent.glob(f"{_MEMORY}{os.getuid()}-*"), disk):
+            remove_unused(left)
+        states = cache.use_own(memory, stack, instead=f"they are kept in {disk} until the run ends")
+        if states is None:
+            states = cache.use_own(disk, stack, instead="they are computed in every update")
         yield states
-    finally:
-        if options.cache == "memory":
-            shutil.rmtree(root, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class _Cache:
+    """The states of one key, wherever there is room for them."""
+
+    key: str
+    num_bytes: int
+    limit: int
+    write: Callable[[Path], None]
+    console: Console
+
+    def use_own(self, root: Path, stack: ExitStack, *, instead: str) -> States | None:
+        """As ``use``, in a folder of this run's own, which goes with its last process."""
+        with ExitStack() as using:
+            using.callback(remove_unused, root)
+            using.enter_context(locked(root / USERS_LOCK, shared=True))
+            states = self.use(root, using, instead=instead)
+            if states is not None:
+                stack.push(using.pop_all())
+        return states
+
+    def use(self, root: Path, stack: ExitStack, *, instead: str) -> States | None:
+        """The states in ``root``, written unless they are there; in use until ``stack`` is closed.
+
+        Returns:
+            ``None``, and says what happens ``instead``, when there is no room for them.
+        """
+        folder, said = root / self.key, "the encoder's states are in the cache"
+        lock = folder.with_suffix(".lock")
+        while True:
+            with ExitStack() as using:
+                using.enter_context(locked(lock, shared=True))
+                if (folder / INDEX_FILE).is_file():
+                    if said:
+                        self.console.print(said, highlight=False)
+                    states = States.open(folder)
+                    stack.push(using.pop_all())
+                    return states
+            with locked(lock):  # another process may be first, and then it is in the cache
+                if (folder / INDEX_FILE).is_file():
+                    continue
+                reason = self._try_to_write(folder)
+            if reason is not None:
+                needed = f"the encoder's states take {_size(self.num_bytes)}"
+                self.console.print(f"{needed}, {reason}; {instead}", highlight=False)
+                return None
+            said = ""
+
+    def _try_to_write(self, folder: Path) -> str | None:
+        """Why there is no room for the states; ``None`` when they are written."""
+        root = folder.parent
+        with locked(root / "room.lock"):
+            if not make_room(root, self.num_bytes, limit=self.limit):
+                return f"and what other runs use now in {root} leaves no room for them"
+        free = free_bytes(root)
+        if free < self.num_bytes + _SPARE:
+            return f"more than the {_size(free)} that are free in {root}"
+        try:
+            self.write(folder)
+        except OSError as error:
+            if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in NO_SPACE:
+                raise
+            return f"and {root} was full before they were written"
+        return None
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
 
 
 def _memory(run_dir: Path) -> Path:
@@ -123,7 +201,7 @@ def _memory(run_dir: Path) -> Path:
     shared = Path("/dev/shm")
     parent = shared if os.access(shared, os.W_OK) else Path(tempfile.gettempdir())
     name = hashlib.sha256(str(run_dir.resolve()).encode()).hexdigest()[:16]
-    return parent / f"slue-ner-{os.getuid()}-{name}"
+    return parent / f"{_MEMORY}{os.getuid()}-{name}"
 
 
 class _Report:

@@ -9,8 +9,14 @@ import torch
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 Value = TypeVar("Value")
+
+
+def own_rank() -> int:
+    """This process's rank, as torchrun or SLURM says; 0 when it was started alone."""
+    return int(os.environ["RANK"] if _torchrun_started() else os.environ.get("SLURM_PROCID", "0"))
 
 
 def find_ranks(*, devices: int, num_nodes: int) -> tuple[int, int]:
@@ -20,32 +26,39 @@ def find_ranks(*, devices: int, num_nodes: int) -> tuple[int, int]:
         ValueError: unless one process a device was started.
     """
     if _torchrun_started():
-        rank, started = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        started = int(os.environ["WORLD_SIZE"])
     elif "SLURM_PROCID" in os.environ:
-        rank = int(os.environ["SLURM_PROCID"])
         started = int(os.environ.get("SLURM_NTASKS", "1"))
     else:
-        rank, started = 0, 1
+        started = 1
     if started != devices * num_nodes:
         raise ValueError(
             f"trainer.devices={devices} on trainer.num_nodes={num_nodes} needs one process a "
-            f"device but {started} were started: start with `torchrun --nproc-per-node {devices} "
-            "--no-python slue-ner train ...` or use launcher=slurm"
+            f"device but {started} were started: start with `torchrun --standalone "
+            f"--nproc-per-node {devices} --no-python slue-ner train ...` or use launcher=slurm"
         )
-    return rank, started
+    return own_rank(), started
 
 
-def process_strategy(num_ranks: int, *, head_first: bool) -> Any:
-    """Lightning's strategy for so many ranks.
-
-    Args:
-        num_ranks: of the run.
-        head_first: whether the encoder's parameters get no gradient for some updates.
-    """
+def process_strategy(num_ranks: int) -> Any:
+    """Lightning's strategy for so many ranks."""
     if num_ranks == 1:
         return "auto"
     # ranks may have unequal numbers of validation batches, and the buffers are constants
-    return DDPStrategy(broadcast_buffers=False, find_unused_parameters=head_first)
+    return DDPStrategy(broadcast_buffers=False)
+
+
+def wrap_again(strategy: Any) -> None:
+    """Let several ranks average what has gradients now; every rank must call this.
+
+    DDP waits for the gradients of all that asked for one when it was made. Searching each update
+    for those that get none (``find_unused_parameters``) costs a pass over the graph, and torch
+    warns of it once nothing is frozen any more.
+    """
+    if isinstance(strategy, DDPStrategy) and isinstance(strategy.model, DistributedDataParallel):
+        strategy.model._remove_autograd_hooks()  # type: ignore[no-untyped-call]
+        strategy.model = strategy.lightning_module
+        strategy.configure_ddp()
 
 
 def process_plugins() -> list[Any]:

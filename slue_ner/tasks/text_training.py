@@ -81,7 +81,6 @@ def fit_text(config: TextConfig, run_dir: Path, *, console: Console) -> Fit:
         run_dir,
         loaders=lambda start: _loaders(config, task, train, start=start, **ranks),
         num_ranks=num_ranks,
-        head_first=False,
         throughput=throughput,
         console=console,
     )

@@ -19,7 +19,6 @@ def build_trainer(
     run_dir: Path,
     *,
     num_ranks: int,
-    head_first: bool,
     loggers: Sequence[Any],
     callbacks: Sequence[Callback],
 ) -> pl.Trainer:
@@ -29,7 +28,6 @@ def build_trainer(
         config: of the run.
         run_dir: the run folder.
         num_ranks: processes.
-        head_first: whether the encoder gets no gradient for some updates.
         loggers: Lightning's.
         callbacks: Lightning's.
     """
@@ -38,7 +36,7 @@ def build_trainer(
         accelerator=options.accelerator,
         devices=options.devices,
         num_nodes=options.num_nodes,
-        strategy=process_strategy(num_ranks, head_first=head_first),
+        strategy=process_strategy(num_ranks),
         precision=options.precision,  # type: ignore[arg-type]
         max_steps=options.max_updates,
         max_epochs=-1,

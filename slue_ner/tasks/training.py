@@ -43,6 +43,8 @@ def fit(config: TrainConfig, run_dir: Path, *, console: Console) -> Fit:
     train, tune = read_training(config.data), read_tuning(config.data, num_ranks=ranks[1])
     made = new_task(config, train, tune, run_dir, console=console)
     task, report, left_out = made.task, made.task.report, made.left_out
+    if task.encoder.guess is not None:
+        console.print(task.encoder.guess, highlight=False)
     for reason, ids in left_out.items():
         console.print(f"left out of training, {reason}: {listed(ids)}", highlight=False)
     num_parameters = sum(parameter.numel() for parameter in task.model.parameters())
@@ -64,7 +66,6 @@ def fit(config: TrainConfig, run_dir: Path, *, console: Console) -> Fit:
                 config, task, made.train, states=states, start=start, ranks=ranks
             ),
             num_ranks=ranks[1],
-            head_first=task.report.encoder_frozen_until > 0,
             throughput=throughput,
             console=console,
         )

@@ -18,7 +18,7 @@ from slue_ner.tasks.building import CHECKPOINTS
 from slue_ner.tasks.checkpoint_files import (
     LAST_STATE,
     LAST_WEIGHTS,
-    AtomicCheckpointIO,
+    read_state,
     save_weights,
 )
 from slue_ner.tasks.checkpoints import Checkpoints
@@ -68,7 +68,6 @@ def run_updates(
     *,
     loaders: Callable[[int], Loaders],
     num_ranks: int,
-    head_first: bool,
     throughput: Throughput,
     console: Console,
 ) -> Checkpoints:
@@ -80,7 +79,6 @@ def run_updates(
         run_dir: receives log and checkpoints.
         loaders: the batches of this rank, those of training from a given number on.
         num_ranks: processes.
-        head_first: whether the encoder gets no gradient for some updates.
         throughput: counts what is trained on.
         console: where progress goes.
 
@@ -90,7 +88,7 @@ def run_updates(
     options = config.trainer
     folder = run_dir / CHECKPOINTS
     last = folder / LAST_STATE
-    state = AtomicCheckpointIO().load_checkpoint(last) if last.is_file() else None
+    state = read_state(last)
     train_loader, tune_loader = loaders(0 if state is None else state["num_batches"])
     loggers = build_loggers(config.logger, name=config.name, folder=run_dir)
     assert isinstance(loggers[0], CSVLog)
@@ -110,7 +108,6 @@ def run_updates(
             config,
             run_dir,
             num_ranks=num_ranks,
-            head_first=head_first,
             loggers=loggers,
             callbacks=[KeepSignals(stop_requested), throughput, progress, checkpoints],
         )

@@ -229,11 +229,15 @@ def test_weights_that_would_run_code_are_refused(text_sources, tmp_path, capfd):
 
 def test_damaged_files_are_one_sentence(text_sources, tmp_path):
     source = text_sources["bert"]
-    for name in ("model.safetensors", "tokenizer.json"):
+    messages = {
+        "model.safetensors": r"model\.safetensors is cut short at 100 bytes, within its header",
+        "tokenizer.json": r"\(bert\) cannot be made a text tagger: its tokenizer cannot be read",
+    }
+    for name, message in messages.items():
         folder = tmp_path / name
         shutil.copytree(source, folder)
         (folder / name).write_bytes((source / name).read_bytes()[:100])
-        with pytest.raises(ValueError, match=r"\(bert\) cannot be made a text tagger: "):
+        with pytest.raises(ValueError, match=message):
             pretrained_tagger(str(folder), revision=None, tags=TAGS, max_tokens=512)
     tagger = pretrained_tagger(str(source), revision=None, tags=TAGS, max_tokens=512)
     for name in ("config.json", "tokenizer.json"):

@@ -116,7 +116,9 @@ def test_damaged_weights_are_one_sentence(source, tmp_path, tiny_corpus):
     for path in source.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "model.safetensors").write_bytes(b"half a file")
-    with pytest.raises(ValueError, match=r"is no Whisper checkpoint with a processor"):
+    with pytest.raises(
+        ValueError, match=r"model\.safetensors is no safetensors file; download it again"
+    ):
         recognise(tmp_path, read_manifest(tiny_corpus / "dev.jsonl"))
 
 

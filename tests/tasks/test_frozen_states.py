@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import errno
 import io
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,7 +26,8 @@ from slue_ner.data.loading import evaluation_loader
 from slue_ner.models.building import build_encoder
 from slue_ner.models.mixing import Layers
 from slue_ner.models.options import EncoderOptions
-from slue_ner.tasks.features import _memory, frozen_states
+from slue_ner.tasks import features
+from slue_ner.tasks.features import _MEMORY, _memory, frozen_states
 
 LAYERS = [0, 2]
 CPU = torch.device("cpu")
@@ -76,7 +80,7 @@ def cache(tmp_path: Path) -> Any:
             options=FeatureOptions(**values),
             device=CPU,
             precision=precision,
-            console=Console(file=output, width=200),
+            console=Console(file=output, width=400),
         ) as states:
             opened.printed = output.getvalue()
             yield states
@@ -297,3 +301,110 @@ def test_a_folder_that_cannot_be_made_is_named(
     folder = str(tmp_path / "file/cache")
     with pytest.raises(OSError, match=folder), cache(encoder, utterances, folder=folder):
         pass
+
+
+KILLED = """
+import os, signal, sys, torch
+from pathlib import Path
+from slue_ner.data.cache_room import locked
+from slue_ner.data.features import write_states
+root = Path(sys.argv[1])
+def utterances():
+    yield "a", torch.ones(1, 4, 3)
+    if sys.argv[2] == "writing":
+        os.kill(os.getpid(), signal.SIGKILL)
+with locked(root / "users.lock", shared=True), locked(root / "key.lock"):
+    write_states(root / "key", utterances(), dtype="float32", num_layers=1, size=3)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("moment", ["writing", "training"])
+def test_what_a_killed_run_kept_in_memory_goes_when_another_starts(
+    cache: Any, encoder: Any, utterances: Any, tmp_path: Path, moment: str
+) -> None:
+    left = _memory(tmp_path / "killed")
+    subprocess.run([sys.executable, "-c", KILLED, str(left), moment], check=False)
+    assert list(left.glob("*key*/states.bin" if moment == "training" else ".key.unfinished"))
+    with cache(encoder, utterances, cache="memory", run="one") as one:
+        assert not left.exists()
+        with cache(encoder, utterances, cache="memory", run="other"):
+            assert one.folder.is_dir()  # its process lives
+
+
+def test_what_a_killed_run_has_not_finished_on_disk_goes_when_another_needs_room(
+    cache: Any, encoder: Any, utterances: Any, tmp_path: Path
+) -> None:
+    root = tmp_path / "cache"
+    subprocess.run([sys.executable, "-c", KILLED, str(root), "writing"], check=False)
+    assert (root / ".key.unfinished").is_dir()
+    with cache(encoder, utterances):
+        assert not (root / ".key.unfinished").exists()
+
+
+@pytest.fixture
+def small_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 MB of shared memory as in a container, of which 100 bytes are free."""
+    real = features.free_bytes
+    monkeypatch.setattr(
+        features, "free_bytes", lambda folder: 100 if _MEMORY in folder.name else real(folder)
+    )
+
+
+@pytest.mark.usefixtures("small_memory")
+def test_where_memory_is_too_small_the_run_folder_keeps_the_states_and_this_is_said(
+    cache: Any, encoder: Any, utterances: Any, tmp_path: Path
+) -> None:
+    with cache(encoder, utterances, cache="memory") as states:
+        assert states.folder.parent == tmp_path / "run/features"
+        assert torch.equal(states.read("tune_00"), states.read("tune_00"))
+        assert cache.printed.replace("\n", " ").startswith(
+            "the encoder's states take 0.0 MB, more than the 0.0 MB that are free in "
+            f"{_memory(tmp_path / 'run')}; they are kept in {tmp_path}/run/features until the run "
+        )
+        assert not _memory(tmp_path / "run").exists()
+    assert not (tmp_path / "run/features").exists()
+    assert encoder.count == 1
+
+
+@pytest.mark.parametrize("kind", ["memory", "disk"])
+def test_without_room_anywhere_the_states_are_computed_in_every_update(
+    cache: Any, encoder: Any, utterances: Any, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(features, "free_bytes", lambda folder: 100)
+    with cache(encoder, utterances, cache=kind) as states:
+        assert states is None
+        assert "they are computed in every update" in cache.printed
+    assert encoder.count == 0
+
+
+def test_memory_that_fills_up_meanwhile_is_left_for_the_run_folder(
+    cache: Any, encoder: Any, utterances: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: Any = features.write_states
+
+    def full(folder: Path, *arguments: Any, **options: Any) -> None:
+        written(folder, *arguments, **options)
+        if _MEMORY in folder.parent.name:
+            error = OSError(errno.ENOSPC, "No space left on device")
+            raise OSError("cannot write encoder states") from error
+
+    monkeypatch.setattr(features, "write_states", full)
+    with cache(encoder, utterances, cache="memory") as states:
+        assert states.folder.parent == tmp_path / "run/features"
+        assert "was full before they were written" in cache.printed
+        assert not _memory(tmp_path / "run").exists()
+
+
+def test_making_room_spares_what_another_run_uses(
+    cache: Any, encoder: Any, utterances: Any
+) -> None:
+    limit = 1.5 * num_bytes(utterances) / 1e9
+    with cache(encoder, utterances, layers=[0, 1], max_gigabytes=limit) as first:
+        with cache(encoder, utterances, layers=[0, 2], max_gigabytes=limit) as second:
+            assert second is None
+            assert "and what other runs use now in" in cache.printed
+        assert first.folder.is_dir()
+    with cache(encoder, utterances, layers=[0, 2], max_gigabytes=limit) as third:
+        assert third.folder.is_dir()
+        assert not first.folder.exists()

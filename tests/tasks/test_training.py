@@ -279,7 +279,7 @@ def test_devices_need_as_many_processes(train, tmp_path, monkeypatch, variables)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     started = variables.get("WORLD_SIZE", "1")
-    with pytest.raises(ValueError, match=f"but {started} were started: .*torchrun --nproc-per-nod"):
+    with pytest.raises(ValueError, match=f"but {started} were started: .*torchrun --standalone "):
         train(tmp_path, "trainer.devices=2")
 
 
