@@ -11,14 +11,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slue_ner.core.threads import num_cores
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from slue_ner.core.types import Prediction, Utterance
     from slue_ner.data.synthetic import SyntheticOptions
 
 DATA = Path("data/quickstart")
 RUN = Path("runs/quickstart")
+LM = RUN / "lm"
+"""What the run finds with a language model of the sentences it was trained on."""
+
 NUM_PROCESSES = 2
 """Training processes; fixed, because it decides the batches and so the result."""
 
@@ -26,8 +30,8 @@ NUM_SHOWN = 6
 
 _NEXT = """
 what to run next:
-  slue-ner lm train {data}/fine-tune.jsonl --order 4 --output tagged.ngram    # it spells better
-  slue-ner predict {run} --manifest {data}/dev.jsonl --output dev.jsonl --lm tagged.ngram
+  slue-ner compare {run} {lm}/quickstart_lm.json    # without and with the language model
+  slue-ner predict {run} --manifest {data}/dev.jsonl --output dev.jsonl --lm {lm}/tagged.ngram
   slue-ner score --references {data}/dev.jsonl --predictions dev.jsonl
   slue-ner train experiment=quickstart trainer.devices=1 name=three_layers adaptation=truncate
   slue-ner prepare slue-voxpopuli asapp/slue data/slue_voxpopuli    # the real thing
@@ -57,8 +61,15 @@ def run(arguments: list[str]) -> int:
     status = _train()
     if status:
         return status
-    console.print("[bold]3. scores[/] on voices and sentences not heard in training")
-    _show(console)
+    console.print(
+        "[bold]3. a language model[/] of the training sentences, which spells better",
+        highlight=False,
+    )
+    status = _with_language_model(console)
+    if status:
+        return status
+    console.print("[bold]a few utterances[/] of voices and sentences not heard in training")
+    _show_utterances(console)
     training = read_json(RUN / "metrics.json")["run"]["training"]
     console.print(
         f"{time.perf_counter() - started:.0f} s in all, "
@@ -66,7 +77,7 @@ def run(arguments: list[str]) -> int:
         f"figures in {RUN / 'metrics.json'}",
         highlight=False,
     )
-    console.print(_NEXT.format(run=RUN, data=DATA), highlight=False, markup=False)
+    console.print(_NEXT.format(run=RUN, data=DATA, lm=LM), highlight=False, markup=False)
     return 0
 
 
@@ -96,18 +107,17 @@ def _corpus() -> SyntheticOptions:
         num_test=400,
         num_voices=480,
         num_accents=2,
-        num_workers=os.cpu_count() or 1,
+        num_workers=num_cores(),
     )
 
 
 def _train() -> int:
     """Run ``slue-ner train`` in two processes that share the work, as on two GPUs."""
-    command = shutil.which("slue-ner", path=str(Path(sys.executable).parent)) or "slue-ner"
-    threads = max(1, (os.cpu_count() or 1) // NUM_PROCESSES)
+    threads = max(1, num_cores() // NUM_PROCESSES)
     return subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-            *("--nproc-per-node", str(NUM_PROCESSES), "--no-python", command),
+            *("--nproc-per-node", str(NUM_PROCESSES), "--no-python", _program()),
             *("train", "experiment=quickstart", f"trainer.num_threads={threads}"),
         ],
         env={**os.environ, "OMP_NUM_THREADS": str(threads)},
@@ -115,27 +125,33 @@ def _train() -> int:
     ).returncode
 
 
-def _show(console: Console) -> None:
-    from slue_ner.core.records import read_manifest, read_predictions
-    from slue_ner.evaluation.bootstrap import BootstrapOptions
-    from slue_ner.evaluation.score import score
-    from slue_ner.evaluation.seen import training_phrases
-    from slue_ner.evaluation.table import render
+def _with_language_model(console: Console) -> int:
+    """Train one, predict test with it and score, by the commands that anyone would type."""
+    test, found = DATA / "test.jsonl", LM / "test.jsonl"
+    commands = (
+        f"lm train {DATA}/fine-tune.jsonl --order 4 --output {LM}/tagged.ngram",
+        f"predict {RUN} --manifest {test} --output {found} --lm {LM}/tagged.ngram",
+        f"score --references {test} --predictions {found} --seen {DATA}/fine-tune.jsonl "
+        f"--json {LM}/quickstart_lm.json",
+    )
+    for command in commands:
+        console.print(f"$ slue-ner {command}", highlight=False, markup=False)
+        status = subprocess.run([_program(), *command.split()], check=False).returncode
+        if status:
+            return status
+    return 0
 
-    references = read_manifest(DATA / "test.jsonl")
-    predictions = read_predictions(RUN / "predictions" / "test.jsonl")
-    seen = training_phrases(read_manifest(DATA / "fine-tune.jsonl"))
-    render(score(references, predictions, intervals=BootstrapOptions(), seen_phrases=seen), console)
-    _show_utterances(references, {p.id: p for p in predictions}, console)
+
+def _program() -> str:
+    return shutil.which("slue-ner", path=str(Path(sys.executable).parent)) or "slue-ner"
 
 
-def _show_utterances(
-    references: list[Utterance], predictions: dict[str, Prediction], console: Console
-) -> None:
+def _show_utterances(console: Console) -> None:
     from slue_ner.cli.highlight import heard, said
+    from slue_ner.core.records import read_manifest, read_predictions
 
-    console.print("a few of them, in the order of the file:")
-    with_entities = [reference for reference in references if reference.entities]
+    predictions = {p.id: p for p in read_predictions(LM / "test.jsonl")}
+    with_entities = [u for u in read_manifest(DATA / "test.jsonl") if u.entities]
     for reference in with_entities[:NUM_SHOWN]:
         console.print("  said  ", said(reference))
         console.print("  heard ", heard(predictions[reference.id]))
