@@ -21,6 +21,7 @@ from slue_ner.pipelines.run_folder import load_run
 LEARN = (
     "optim=constant",
     "optim.lr=0.01",
+    "optim.head_lr=0.01",
     "encoder.dropout=0.0",
     "data.batch_seconds=24",
     "trainer.max_updates=30",

@@ -163,7 +163,9 @@ def test_a_recogniser_has_nothing_to_localize():
     assert plain.entities is None
     wide = LocalizerOptions(incl_blank=True, offset=0.1)
     (found,) = localize_all([plain], wide)
-    assert found.entities is None and found.words[1].start < plain.words[1].start
+    assert found.entities is None
+    # its words move: from the blanks beside it at 0.44 s, and 0.1 s later
+    assert (plain.words[1].start, found.words[1].start) == (0.5, 0.54)
     with pytest.raises(ValueError, match="have entities null, as a recogniser writes them, so"):
         tune([spoken(predicted("u"))], [plain])
 

@@ -62,6 +62,7 @@ def test_a_tone_inside_entities_is_learned(train_frames, tmp_path, scheme):
         f"task.scheme={scheme}",
         "optim=constant",
         "optim.lr=0.01",
+        "optim.head_lr=0.01",
         "encoder.dropout=0.0",
         "data.batch_seconds=24",
         "trainer.max_updates=20",

@@ -127,9 +127,10 @@ def test_audio_changed_since_prepare_is_noticed_with_both_numbers(
         write_manifest(tmp_path / f"{split}.jsonl", utterances)
     run = frozen(cache, cache, *SUM, f"data.root={tmp_path}", "trainer.max_updates=4")
     assert list(run.fit.figures["unreadable"]) == ["fine-tune_00"]
+    printed = " ".join(run.printed.split())  # as if the console were wide
     for said in ("fine-tune_00 is left out of training", "tune_00 counts as missed in tune"):
-        assert f"utterance {said}: " in run.printed
-    assert f"{there} samples at 16 kHz, but the manifest says {says}; it has" in run.printed
+        assert f"utterance {said}: " in printed
+    assert f"{there} samples at 16 kHz, but the manifest says {says}; it has" in printed
 
 
 def test_unreadable_audio_is_reported_as_without_cache(

@@ -158,7 +158,9 @@ def test_what_is_hidden_in_training_is_what_is_guessed(build, utterances, monkey
     drawn, entered = [], []
     draw = task.encoder.spec_augment.draw
     monkeypatch.setattr(
-        task.encoder.spec_augment, "draw", lambda *args: drawn.append(draw(*args)) or drawn[-1]
+        task.encoder.spec_augment,
+        "draw",
+        lambda *args, **options: drawn.append(draw(*args, **options)) or drawn[-1],
     )
     task.encoder.spec_augment.register_forward_hook(
         lambda module, inputs, output: entered.append((inputs[0], output))
