@@ -12,7 +12,7 @@ from slue_ner.analysis.rows import SCORES, Row
 from slue_ner.analysis.sweeps import find_runs
 from slue_ner.core.files import read_json
 from slue_ner.core.suggest import nearest
-from slue_ner.pipelines.run_files import CONFIG_FILE, METRICS_FILE, read_config
+from slue_ner.pipelines.run_files import CONFIG_FILE, METRICS_FILE, read_config, read_metrics
 
 _NOT_SETTING = ("seed", "name", "run_dir")
 
@@ -65,7 +65,7 @@ def _scored(file: Path) -> dict[str, Row]:
         run = scores["scored"]
         split = Path(run["references"]).stem
         return {split: Row(run=file.stem, split=split, **_figures(scores), **_origin(run))}
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{file} is not a file that `slue-ner score --json` of this version wrote: {error!r}"
         ) from error
@@ -78,10 +78,10 @@ def _note(notes: list[str], what: str, names: Sequence[str]) -> None:
 
 def _rows(folder: Path, name: str) -> dict[str, Row]:
     """The rows of a finished run by split; none where nothing was scored, as in pre-training."""
-    metrics = read_json(folder / METRICS_FILE)
     if not (folder / CONFIG_FILE).is_file():
         raise ValueError(f"{folder} has no {CONFIG_FILE}; copy the whole run folder")
     config = read_config(folder / CONFIG_FILE)
+    metrics = read_metrics(folder)
     try:
         return {
             split: _row(name, config, metrics["run"], split, scores)
@@ -90,6 +90,11 @@ def _rows(folder: Path, name: str) -> dict[str, Row]:
     except KeyError as error:
         raise ValueError(
             f"{folder} is not a run of this version: {METRICS_FILE} or {CONFIG_FILE} lacks {error}"
+        ) from error
+    except (TypeError, AttributeError, ZeroDivisionError) as error:
+        raise ValueError(
+            f"{folder} is not a run of this version: {METRICS_FILE} or {CONFIG_FILE} has values of "
+            f"another kind ({error})"
         ) from error
 
 

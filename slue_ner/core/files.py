@@ -23,12 +23,21 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     The file is flushed to disk before it is renamed, so a crash or a full disk leaves either
     the old file or the new one, never half of one. What a killed process left of ``path`` goes
-    when it is written the next time.
+    when it is written the next time. A link stays one, and what it points to is replaced; a pipe
+    or a device (``/dev/null``) stays too, and gets what was written.
 
     Raises:
         OSError: naming ``path`` and what to do when it cannot be written.
     """
     path = Path(path)
+    if _is_stream(path):
+        with tempfile.TemporaryDirectory() as folder:
+            yield (whole := Path(folder) / path.name)
+            with whole.open("rb") as file, path.open("wb") as stream:
+                shutil.copyfileobj(file, stream)
+        return
+    if path.is_symlink():
+        path = path.resolve()
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,6 +91,8 @@ def check_writable(path: Path) -> None:
     """
     if path.is_dir():
         raise OSError(f"cannot write {path}: it is a folder; name a file")
+    if _is_stream(path):
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
@@ -91,14 +102,19 @@ def check_writable(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8, atomically."""
+    """Write ``text`` as UTF-8 with its ends of lines as they are, atomically."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON, atomically; NaN is refused."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write ``value`` as indented JSON, atomically; NaN is refused.
+
+    Bytes of a file name that are no UTF-8 are escaped, as JSON can.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def read_json(path: Path) -> Any:
@@ -117,6 +133,11 @@ def sha256(path: Path) -> str:
     """Hex digest of a file's bytes."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether it is a pipe or a device, which a file must not take the place of."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _cannot_write(path: Path, error: OSError) -> OSError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import multiprocessing
+import signal
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -100,7 +101,14 @@ def _map(
 def _map_in_pool(
     job: partial[Utterance], scripts: Sequence[Script], num_workers: int
 ) -> Iterator[Utterance]:
-    with multiprocessing.get_context("spawn").Pool(num_workers) as pool:
+    # Ctrl-C goes to the whole process group; the workers inherit that they do not hear it, and
+    # the pool ends them, where each would print a traceback
+    heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        pool = multiprocessing.get_context("spawn").Pool(num_workers)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+    with pool:
         yield from pool.imap(job, scripts, chunksize=_CHUNK)
 
 

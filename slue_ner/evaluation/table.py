@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from slue_ner.evaluation.counts import Counts
@@ -40,9 +39,11 @@ def render(score: Score, console: Console) -> None:
         for title, (path, counts) in zip(_NEL_TITLES, score.nel.headline.items(), strict=True):
             interval = _interval(score, f"{path}.f1")
             table.add_row(title, _percent(counts.f1), interval, *_cells(counts))
-    console.print(table)
+    # as wide as its figures need: on a narrow terminal they wrap, where rich would cut them off
+    table.width = console.measure(table, options=console.options.update(max_width=200)).maximum
+    console.print(table, crop=False)
     for line in _footer(score):
-        console.print(escape(line), highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def _add_counts(table: Table, score: Score, name: str, counts: Counts) -> None:

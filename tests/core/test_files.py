@@ -54,3 +54,24 @@ def test_a_place_that_cannot_be_written_is_known_beforehand(tmp_path):
         OSError, match=r"cannot write .*/file/a\.json: .*; free some space or choose"
     ):
         check_writable(tmp_path / "file" / "a.json")
+
+
+def test_a_link_stays_one_and_what_it_points_to_is_written(tmp_path):
+    there, link = tmp_path / "there.txt", tmp_path / "link.txt"
+    there.write_text("old")
+    link.symlink_to(there)
+    write_text(link, "new")
+    assert link.is_symlink()
+    assert there.read_text() == "new"
+
+
+def test_a_pipe_gets_what_is_written_and_stays(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    check_writable(pipe)
+    write_text(pipe, "new")
+    assert pipe.is_fifo()
+    assert os.read(reader, 100) == b"new"
+    os.close(reader)
+    assert os.listdir(tmp_path) == ["pipe"]
