@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -23,7 +24,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     The file is flushed to disk before it is renamed, so a crash or a full disk leaves either
     the old file or the new one, never half of one. What a killed process left of ``path`` goes
-    when it is written the next time. A link stays one, and what it points to is replaced; a pipe
+    when it is written the next time. A file keeps its permissions; a link stays one, and what it points to is replaced; a pipe
     or a device (``/dev/null``) stays too, and gets what was written.
 
     Raises:
@@ -40,6 +41,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         path = path.resolve()
     temporary: Path | None = None
     try:
+        mode = _mode(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent, path.name)
         prefix, suffix = unfinished_name(path.name)
@@ -49,7 +51,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(mode)
         temporary.replace(path)
     except OSError as error:
         raise _cannot_write(path, error) from error
@@ -94,6 +96,7 @@ def check_writable(path: Path) -> None:
     if _is_stream(path):
         return
     try:
+        _mode(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
@@ -133,6 +136,16 @@ def sha256(path: Path) -> str:
     """Hex digest of a file's bytes."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _mode(path: Path) -> int:
+    """Permissions of the file that is there, to be kept, or of a new one."""
+    if not path.is_file():
+        return 0o666 & ~_umask()
+    mode = path.stat().st_mode & 0o777
+    if not mode & 0o222:  # renaming would ask the folder alone
+        raise PermissionError(errno.EACCES, "it is read-only")
+    return mode
 
 
 def _is_stream(path: Path) -> bool:

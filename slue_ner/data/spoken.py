@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import multiprocessing
 import signal
+import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -101,15 +103,27 @@ def _map(
 def _map_in_pool(
     job: partial[Utterance], scripts: Sequence[Script], num_workers: int
 ) -> Iterator[Utterance]:
-    # Ctrl-C goes to the whole process group; the workers inherit that they do not hear it, and
-    # the pool ends them, where each would print a traceback
-    heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
+    with _deaf_to_interrupts():
         pool = multiprocessing.get_context("spawn").Pool(num_workers)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
     with pool:
         yield from pool.imap(job, scripts, chunksize=_CHUNK)
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes started in the block ignore Ctrl-C, which goes to the whole process group.
+
+    The pool ends its workers, each of which would print a traceback. Only the main thread may
+    say so.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, heard)
 
 
 def _timed(entity: EntitySpan, words: Sequence[Word]) -> EntitySpan:

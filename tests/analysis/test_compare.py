@@ -165,3 +165,23 @@ def test_metrics_of_another_shape_are_named(tmp_path, metrics):
     (folder / "metrics.json").write_text(json.dumps(metrics))
     with pytest.raises(ValueError, match=r"a is not a run of this version: metrics\.json or conf"):
         compare([folder])
+
+
+@pytest.mark.parametrize(
+    ("scores", "what"),
+    [
+        (score_object(wer=float("nan")), "wer is nan"),
+        (score_object(wer="low"), "wer is 'low'"),
+        (score_object(intervals={"wer": [0.4]}), "not enough values"),
+    ],
+)
+def test_a_figure_that_is_no_rate_is_named(tmp_path, scores, what):
+    folder = write_run(tmp_path / "a", splits={"dev": scores})
+    with pytest.raises(ValueError, match=rf"a is not a run of this version: .*{what}"):
+        compare([folder])
+
+
+def test_the_metrics_of_a_run_are_no_scored_file(tmp_path):
+    metrics = write_run(tmp_path / "a") / "metrics.json"
+    with pytest.raises(ValueError, match=r"it lacks 'scored'; compare the run folder, .*/a$"):
+        compare([metrics])

@@ -75,3 +75,26 @@ def test_a_pipe_gets_what_is_written_and_stays(tmp_path):
     assert os.read(reader, 100) == b"new"
     os.close(reader)
     assert os.listdir(tmp_path) == ["pipe"]
+
+
+def test_a_file_keeps_its_permissions(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    path.chmod(0o600)
+    write_text(path, "new")
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_read_only_file_is_not_replaced(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    path.chmod(0o444)
+    for write in (check_writable, lambda path: write_text(path, "new")):
+        with pytest.raises(OSError, match=r"cannot write .*a\.txt: it is read-only"):
+            write(path)
+    assert path.read_text() == "old"
+
+
+def test_a_file_name_that_is_no_utf_8_is_escaped_in_json(tmp_path):
+    write_json(tmp_path / "a.json", {"path": "caf\udce9"})
+    assert read_json(tmp_path / "a.json") == {"path": "caf\udce9"}
