@@ -33,10 +33,8 @@ def run(arguments: list[str]) -> int:
         raise ValueError("--priors-from has no effect without --priors WEIGHT; give both")
     if options.into is not None:
         raise ValueError("--into writes what --compare finds; leave it out, or compare")
-    for path in (options.manifest, options.predictions):
-        if path is not None and path.resolve() == options.output.resolve():
-            raise ValueError(f"{options.output} would be overwritten; choose another output")
     from slue_ner.cli.console import progress_on, stdout
+    from slue_ner.core.files import check_writable
     from slue_ner.core.listing import list_reasons
     from slue_ner.core.records import (
         read_manifest,
@@ -46,6 +44,7 @@ def run(arguments: list[str]) -> int:
     )
     from slue_ner.pipelines.aligning import align_predictions, align_utterances
 
+    check_writable(options.output, inputs=(options.manifest, options.predictions))
     use_threads(options)
     console = stdout()
     utterances = read_manifest(options.manifest)

@@ -40,7 +40,8 @@ def run(arguments: list[str]) -> int:
     pipeline = options.pipeline or _pipeline_of(options)
     _check(options, pipeline)
     use_threads(options)
-    check_writable(options.output)
+    given = {name: path for name, path in vars(options).items() if isinstance(path, Path)}
+    check_writable(given.pop("output"), inputs=given.values())
     localizer = chosen_localizer(options, pipeline, console)
     from slue_ner.cli.systems import SYSTEMS
 

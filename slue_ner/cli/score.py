@@ -27,7 +27,8 @@ def run(arguments: list[str]) -> int:
     from slue_ner.text.recognised import foreign_note, in_ner_form
 
     if options.json not in (None, "-"):
-        check_writable(Path(options.json))
+        inputs = (options.references, options.predictions, options.seen)
+        check_writable(Path(options.json), inputs=inputs)
     seen = None if options.seen is None else training_phrases(read_manifest(options.seen))
     references = read_manifest(options.references)
     if not references:

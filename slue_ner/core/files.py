@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -85,12 +85,19 @@ def sweep(folder: Path, name: str = "", *, all_of_them: bool = False) -> None:
                     os.unlink(entry.path)
 
 
-def check_writable(path: Path) -> None:
-    """Refuse, before long work, what could not be written after it.
+def check_writable(path: Path, *, inputs: Iterable[Path | None] = ()) -> None:
+    """Refuse, before long work, what could not or should not be written after it.
+
+    Args:
+        path: to write.
+        inputs: what is read for it, and must not be lost.
 
     Raises:
+        ValueError: naming ``path`` if it is one of ``inputs``.
         OSError: naming ``path`` and what to do.
     """
+    if any(given is not None and given.resolve() == path.resolve() for given in inputs):
+        raise ValueError(f"{path} would be overwritten; choose another output")
     if path.is_dir():
         raise OSError(f"cannot write {path}: it is a folder; name a file")
     if _is_stream(path):

@@ -161,8 +161,9 @@ def _splits_to_report(config: TrainConfig | TextConfig) -> list[str]:
 def _check_manifests(config: TrainConfig | TextConfig) -> None:
     """Find out now, not after hours of training, that a split to report is not there."""
     root = Path(config.data.root)
-    if isinstance(config, TextConfig) and not Path(config.task.asr_text or ".").exists():
-        raise ValueError(f"task.asr_text={config.task.asr_text} does not exist")
+    recognised = config.task.asr_text if isinstance(config, TextConfig) else None
+    if recognised is not None and not Path(recognised).is_file():
+        raise ValueError(f"task.asr_text={recognised} does not exist or is no file")
     for name in (*config.data.more, *config.data.unlabelled):
         if not Path(name).is_file():
             raise ValueError(

@@ -292,3 +292,17 @@ def test_options_that_do_not_fit_are_one_sentence(predict, tmp_path, more, messa
     assert (ended.status, predictions) == (1, None)
     assert message in ended.err
     assert ended.err.count("\n") == 1
+
+
+def test_predictions_do_not_take_the_place_of_what_they_are_made_of(
+    slue_ner, trained, tiny_corpus
+):
+    manifest = tiny_corpus / "dev.jsonl"
+    before = manifest.read_bytes()
+    ended = slue_ner(
+        *("predict", str(trained(SECONDS)), "--manifest", str(manifest)),
+        *("--output", str(tiny_corpus / "dev" / ".." / "dev.jsonl")),
+    )
+    assert (ended.status, ended.out) == (1, "")
+    assert "dev.jsonl would be overwritten; choose another output" in ended.err
+    assert manifest.read_bytes() == before

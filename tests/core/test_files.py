@@ -98,3 +98,13 @@ def test_a_read_only_file_is_not_replaced(tmp_path):
 def test_a_file_name_that_is_no_utf_8_is_escaped_in_json(tmp_path):
     write_json(tmp_path / "a.json", {"path": "caf\udce9"})
     assert read_json(tmp_path / "a.json") == {"path": "caf\udce9"}
+
+
+def test_what_is_read_is_not_overwritten_whatever_it_is_called(tmp_path):
+    manifest, link = tmp_path / "dev.jsonl", tmp_path / "link.jsonl"
+    manifest.write_text("")
+    link.symlink_to(manifest)
+    for output in (manifest, link, tmp_path / "x" / ".." / "dev.jsonl"):
+        with pytest.raises(ValueError, match="would be overwritten; choose another output"):
+            check_writable(output, inputs=[None, manifest])
+    check_writable(tmp_path / "other.jsonl", inputs=[None, manifest])
