@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slue_ner.cli.localizer import WORD_TIMES, kept_localizer
+from slue_ner.cli.running import add_running_options, check_running
 from slue_ner.cli.threads import add_threads_option, use_threads
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def run(arguments: list[str]) -> int:
     )
     from slue_ner.pipelines.aligning import align_predictions, align_utterances
 
+    check_running(options)
     check_writable(options.output, inputs=(options.manifest, options.predictions))
     use_threads(options)
     console = stdout()
@@ -218,7 +220,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--weights", choices=("best", "last"), default="best")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
-    add("--batch-seconds", type=float, help="padded seconds of audio a batch (default: as trained)")
-    add("--num-workers", type=int, default=0, help="loader processes")
+    add_running_options(parser)
     add_threads_option(parser)
     return parser

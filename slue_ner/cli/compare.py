@@ -14,6 +14,7 @@ _EXAMPLE = """example:
   slue-ner compare runs/e2e cascade.json gold_text.json   # written by `slue-ner score --json`
 """
 
+
 def run(arguments: list[str]) -> int:
     """Print the table, or write it into a page between two marks; notes go to stderr."""
     options = _parser().parse_args(arguments)

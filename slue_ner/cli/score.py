@@ -32,7 +32,9 @@ def run(arguments: list[str]) -> int:
     seen = None if options.seen is None else training_phrases(read_manifest(options.seen))
     references = read_manifest(options.references)
     if not references:
-        raise ValueError(f"{options.references} holds no utterance; nothing can be scored against it")
+        raise ValueError(
+            f"{options.references} holds no utterance; nothing can be scored against it"
+        )
     predictions = read_predictions(options.predictions)
     if options.ner_form:
         predictions = [in_ner_form(prediction) for prediction in predictions]

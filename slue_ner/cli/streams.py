@@ -17,10 +17,10 @@ _ESCAPES = "slue_ner.escapes"
 
 @contextmanager
 def standard_streams() -> Iterator[None]:
-    """Give the block streams that take every text, and see to it that all of it is written.
+    r"""Give the block streams that take every text, and see to it that all of it is written.
 
     A character that the encoding of the terminal lacks is written as in JSON (an e with acute as
-    ``\\u00e9``), so that JSON stays JSON. A stream that was closed takes what comes and drops it.
+    ``\u00e9``), so that JSON stays JSON. A stream that was closed takes what comes and drops it.
 
     Raises:
         BrokenPipeError: when who reads standard output has left (``| head``).

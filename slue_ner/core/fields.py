@@ -67,7 +67,7 @@ def value_of(value: Any, kind: type, what: str) -> Any:
     return value
 
 
-def _is_sane(value: float) -> bool:
+def _is_sane(value: Any) -> bool:
     """Whether arithmetic can be done with it; whole numbers of JSON may have any length."""
     return abs(value) < 1e15 if isinstance(value, int) else math.isfinite(value)
 

@@ -24,8 +24,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     The file is flushed to disk before it is renamed, so a crash or a full disk leaves either
     the old file or the new one, never half of one. What a killed process left of ``path`` goes
-    when it is written the next time. A file keeps its permissions; a link stays one, and what it points to is replaced; a pipe
-    or a device (``/dev/null``) stays too, and gets what was written.
+    when it is written the next time. A file keeps its permissions; a link stays one, and what it
+    points to is replaced; a pipe or a device (``/dev/null``) stays too, and gets what was written.
 
     Raises:
         OSError: naming ``path`` and what to do when it cannot be written.
@@ -34,8 +34,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
     if _is_stream(path):
         with tempfile.TemporaryDirectory() as folder:
             yield (whole := Path(folder) / path.name)
-            with whole.open("rb") as file, path.open("wb") as stream:
-                shutil.copyfileobj(file, stream)
+            try:
+                with whole.open("rb") as file, path.open("wb") as stream:
+                    shutil.copyfileobj(file, stream)
+            except OSError as error:
+                raise _cannot_write(path, error) from error
         return
     if path.is_symlink():
         path = path.resolve()

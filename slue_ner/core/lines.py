@@ -33,7 +33,9 @@ def numbered_lines(path: Path, *, hint: str = "") -> Iterator[tuple[int, str]]:
         ValueError: naming the file that is not there, or the line that is not UTF-8.
     """
     if path.is_dir():
-        raise ValueError(f"{path} is a folder; name a file{' in it' if any(path.iterdir()) else ''}")
+        raise ValueError(
+            f"{path} is a folder; name a file{' in it' if any(path.iterdir()) else ''}"
+        )
     if not path.exists():
         raise ValueError(f"{path}: no such file{hint and '; '}{hint}")
     try:

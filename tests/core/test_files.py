@@ -108,3 +108,8 @@ def test_what_is_read_is_not_overwritten_whatever_it_is_called(tmp_path):
         with pytest.raises(ValueError, match="would be overwritten; choose another output"):
             check_writable(output, inputs=[None, manifest])
     check_writable(tmp_path / "other.jsonl", inputs=[None, manifest])
+
+
+def test_a_device_that_is_full_is_named():
+    with pytest.raises(OSError, match="cannot write /dev/full: No space left on device"):
+        write_text(Path("/dev/full"), "x")
