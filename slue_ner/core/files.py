@@ -127,7 +127,7 @@ def write_json(path: Path, value: Any) -> None:
     """
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with atomic_path(path) as temporary:
-        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def read_json(path: Path) -> Any:

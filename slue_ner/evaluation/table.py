@@ -83,7 +83,7 @@ def _footer(score: Score) -> list[str]:
     if method is not None:
         lines.append(
             f"intervals: {100 * method.level:g} % percentile bootstrap by {_drawn(method)}, "
-            f"{method.resamples} resamples, seed {method.seed}"
+            f"{method.resamples} resamples, seed {method.seed}{_too_few(method)}"
         )
     paths: dict[str, list[str]] = {}  # of each reason
     for path, why in score.not_computed.items():
@@ -97,6 +97,12 @@ def _drawn(method: IntervalMethod) -> str:
     if len(there) == 1:
         return method.unit
     return ", ".join(f"{kind} ({count})" for kind, count in there.items())
+
+
+def _too_few(method: IntervalMethod) -> str:
+    """A remark where not even one resample is expected beyond either end."""
+    enough = round(method.resamples * (1 - method.level) / 2, 9) >= 1
+    return "" if enough else " (too few for these ends; take 1000)"
 
 
 def _nel_line(nel: NelScore) -> str:
