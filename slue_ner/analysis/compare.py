@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from slue_ner.analysis.rows import SCORES, Row
 from slue_ner.analysis.sweeps import find_runs
 from slue_ner.core.files import read_json
 from slue_ner.core.suggest import nearest
-from slue_ner.pipelines.run_files import CONFIG_FILE, METRICS_FILE, read_config
+from slue_ner.pipelines.run_files import CONFIG_FILE, METRICS_FILE, read_config, read_metrics
 
 _NOT_SETTING = ("seed", "name", "run_dir")
 
@@ -65,9 +66,11 @@ def _scored(file: Path) -> dict[str, Row]:
         run = scores["scored"]
         split = Path(run["references"]).stem
         return {split: Row(run=file.stem, split=split, **_figures(scores), **_origin(run))}
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        hint = f"; compare the run folder, {file.parent}" if file.name == METRICS_FILE else ""
         raise ValueError(
-            f"{file} is not a file that `slue-ner score --json` of this version wrote: {error!r}"
+            f"{file} is not a file that `slue-ner score --json` of this version wrote: {what}{hint}"
         ) from error
 
 
@@ -78,10 +81,10 @@ def _note(notes: list[str], what: str, names: Sequence[str]) -> None:
 
 def _rows(folder: Path, name: str) -> dict[str, Row]:
     """The rows of a finished run by split; none where nothing was scored, as in pre-training."""
-    metrics = read_json(folder / METRICS_FILE)
     if not (folder / CONFIG_FILE).is_file():
         raise ValueError(f"{folder} has no {CONFIG_FILE}; copy the whole run folder")
     config = read_config(folder / CONFIG_FILE)
+    metrics = read_metrics(folder)
     try:
         return {
             split: _row(name, config, metrics["run"], split, scores)
@@ -90,6 +93,11 @@ def _rows(folder: Path, name: str) -> dict[str, Row]:
     except KeyError as error:
         raise ValueError(
             f"{folder} is not a run of this version: {METRICS_FILE} or {CONFIG_FILE} lacks {error}"
+        ) from error
+    except (TypeError, AttributeError, ValueError, ZeroDivisionError) as error:
+        raise ValueError(
+            f"{folder} is not a run of this version: {METRICS_FILE} or {CONFIG_FILE} has values of "
+            f"another kind ({error})"
         ) from error
 
 
@@ -151,12 +159,22 @@ def _data(options: Mapping[str, Any]) -> str:
 
 
 def _figure(scores: Mapping[str, Any], path: str) -> Figure:
-    interval = scores.get("intervals", {}).get(path)
-    bounds = None if interval is None else (interval[0], interval[1])
-    return Figure(_value(scores, path), bounds)
+    value, interval = _value(scores, path), scores.get("intervals", {}).get(path)
+    bounds = None
+    if interval is not None:
+        low, high = (_checked(bound, path) for bound in interval)
+        bounds = low, high
+    return Figure(None if value is None else _checked(value, path), bounds)
 
 
-def _value(scores: Mapping[str, Any], path: str) -> float | None:
+def _checked(value: Any, path: str) -> float:
+    """A rate, as every score object that this program writes has it."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise TypeError(f"{path} is {value!r}")
+    return value
+
+
+def _value(scores: Mapping[str, Any], path: str) -> Any:
     """What stands at a path through mappings, some of whose keys have a dot (``0.8``)."""
     for key, value in scores.items():
         if path == key:

@@ -54,11 +54,20 @@ def find_runs(folders: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
 
 
 def _runs_inside(folder: Path) -> Iterator[Path]:
-    for child in sorted(path for path in folder.iterdir() if path.is_dir()):
-        if _is_run(child):
-            yield child
-        else:
-            yield from _runs_inside(child)
+    """Run folders at any depth; links are followed, though not back to where they stand."""
+    start = folder.resolve()
+    seen = {start, *start.parents}
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        if here is not folder and _is_run(here):
+            yield here
+            continue
+        children = sorted((path for path in here.iterdir() if path.is_dir()), reverse=True)
+        for child in children:
+            if (there := child.resolve()) not in seen:
+                seen.add(there)
+                waiting.append(child)
 
 
 def _is_run(folder: Path) -> bool:

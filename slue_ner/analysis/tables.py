@@ -23,11 +23,16 @@ def to_markdown(rows: Sequence[Row], columns: Sequence[Column]) -> str:
     """A table in percent; the command stands as code, to be copied."""
     lines = [[column.title for column in columns], ["---"] * len(columns)]
     for row in rows:
-        cells = [(column, column.text(row).replace("|", "\\|")) for column in columns]
+        cells = [(column, _in_one_line(column.text(row))) for column in columns]
         lines.append(
             [f"`{cell}`" if column is COLUMNS["command"] else cell for column, cell in cells]
         )
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _in_one_line(text: str) -> str:
+    """A cell of Markdown, which ends at a bar and at the end of a line."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def to_terminal(rows: Sequence[Row], columns: Sequence[Column]) -> Table:
@@ -61,16 +66,28 @@ def to_json(rows: Sequence[Row], columns: Sequence[Column]) -> str:
 def write_into(path: Path, name: str, text: str) -> None:
     """Replace what stands between ``<!-- NAME -->`` and ``<!-- /NAME -->`` in a file.
 
+    All else stays as it is, ends of lines too.
+
     Raises:
-        ValueError: when the file lacks the two marks.
+        ValueError: unless the file has the two marks once each, in this order.
     """
-    content = path.read_text(encoding="utf-8") if path.is_file() else ""
+    try:
+        content = path.read_bytes().decode("utf-8") if path.is_file() else ""
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text ({error.reason}); save it as UTF-8") from error
     first, last = f"<!-- {name} -->", f"<!-- /{name} -->"
-    if first not in content or last not in content:
+    before, found_first, rest = content.partition(first)
+    between, found_last, after = rest.partition(last)
+    if not found_first or not found_last or last in before:
         raise ValueError(f"{path} needs the lines {first} and {last} around the table")
-    before, rest = content.split(first, 1)
-    after = rest.split(last, 1)[1]
-    write_text(path, f"{before}{first}\n{text}\n{last}{after}")
+    if first in between + after or last in after:
+        raise ValueError(
+            f"{path} has the marks {first} and {last} more than once; give each table a name of "
+            "its own for --block"
+        )
+    end = "\r\n" if "\r\n" in content else "\n"
+    table = end.join(["", *text.split("\n"), ""])
+    write_text(path, f"{before}{first}{table}{last}{after}")
 
 
 def _records(rows: Sequence[Row], columns: Sequence[Column]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slue_ner.cli.localizer import WORD_TIMES, kept_localizer
+from slue_ner.cli.running import add_running_options, check_running
 from slue_ner.cli.threads import add_threads_option, use_threads
 
 if TYPE_CHECKING:
@@ -33,10 +34,8 @@ def run(arguments: list[str]) -> int:
         raise ValueError("--priors-from has no effect without --priors WEIGHT; give both")
     if options.into is not None:
         raise ValueError("--into writes what --compare finds; leave it out, or compare")
-    for path in (options.manifest, options.predictions):
-        if path is not None and path.resolve() == options.output.resolve():
-            raise ValueError(f"{options.output} would be overwritten; choose another output")
     from slue_ner.cli.console import progress_on, stdout
+    from slue_ner.core.files import check_writable
     from slue_ner.core.listing import list_reasons
     from slue_ner.core.records import (
         read_manifest,
@@ -46,6 +45,8 @@ def run(arguments: list[str]) -> int:
     )
     from slue_ner.pipelines.aligning import align_predictions, align_utterances
 
+    check_running(options)
+    check_writable(options.output, inputs=(options.manifest, options.predictions))
     use_threads(options)
     console = stdout()
     utterances = read_manifest(options.manifest)
@@ -219,7 +220,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--weights", choices=("best", "last"), default="best")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
-    add("--batch-seconds", type=float, help="padded seconds of audio a batch (default: as trained)")
-    add("--num-workers", type=int, default=0, help="loader processes")
+    add_running_options(parser)
     add_threads_option(parser)
     return parser

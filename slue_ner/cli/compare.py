@@ -14,9 +14,6 @@ _EXAMPLE = """example:
   slue-ner compare runs/e2e cascade.json gold_text.json   # written by `slue-ner score --json`
 """
 
-_WIDTH = 100
-"""Of the table for terminals where standard output is none."""
-
 
 def run(arguments: list[str]) -> int:
     """Print the table, or write it into a page between two marks; notes go to stderr."""
@@ -45,10 +42,9 @@ def run(arguments: list[str]) -> int:
     if options.columns is None and format in ("terminal", "markdown"):
         columns = filled(columns, rows)
     if format == "terminal":
-        from rich.console import Console
+        from slue_ner.cli.console import stdout
 
-        console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _WIDTH)
-        console.print(to_terminal(rows, columns))
+        stdout().print(to_terminal(rows, columns))
         return 0
     text = {"markdown": to_markdown, "csv": to_csv, "json": to_json}[format](rows, columns)
     if options.into is None:

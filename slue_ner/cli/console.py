@@ -12,10 +12,31 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 _LOG_EVERY_SECONDS = 10.0
 
+_WIDTH = 100
+"""Of tables where standard output is no terminal, whatever ``COLUMNS`` says."""
+
 
 def stdout() -> Console:
-    """A console on standard output; plain text when that is not a terminal."""
-    return Console(file=sys.stdout, soft_wrap=not sys.stdout.isatty())
+    """A console on standard output; plain text when that is not a terminal.
+
+    It prints what it is given: ``[word]`` and ``:x:`` in a name are neither styles nor emoji.
+    """
+    return _Console(
+        file=sys.stdout,
+        soft_wrap=not sys.stdout.isatty(),
+        width=None if sys.stdout.isatty() else _WIDTH,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
+
+
+class _Console(Console):
+    """One that leaves it to ``cli.streams`` what happens when its reader has left."""
+
+    def on_broken_pipe(self) -> None:
+        """Called by rich while it handles the error."""
+        raise
 
 
 @contextmanager

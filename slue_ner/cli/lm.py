@@ -32,8 +32,10 @@ def run(arguments: list[str]) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
+    from slue_ner.core.files import check_writable
     from slue_ner.pipelines.language_models import train_language_model
 
+    check_writable(options.output, inputs=map(Path, options.sources))
     start = time.perf_counter()
     trained = train_language_model(
         options.sources,

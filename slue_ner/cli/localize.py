@@ -13,9 +13,11 @@ _EXAMPLE = """example:
 def run(arguments: list[str]) -> int:
     """Apply a tuned localizer."""
     options = _parser().parse_args(arguments)
+    from slue_ner.core.files import check_writable
     from slue_ner.core.records import read_predictions, write_predictions
     from slue_ner.pipelines.localizing import localize_all, read_localizer
 
+    check_writable(options.output, inputs=(options.localizer,))
     localizer = read_localizer(options.localizer)
     localized = localize_all(read_predictions(options.predictions), localizer.options)
     write_predictions(options.output, localized)

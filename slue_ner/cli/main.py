@@ -9,6 +9,7 @@ from importlib import import_module
 
 from slue_ner import __version__
 from slue_ner.cli.notes import notes_on_stderr
+from slue_ner.cli.streams import READER_GONE, standard_streams
 from slue_ner.core.suggest import nearest
 from slue_ner.core.threads import wait_without_spinning
 
@@ -46,6 +47,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     line); set ``SLUE_NER_TRACEBACK=1`` to see where they were raised.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        with standard_streams():
+            return _run(arguments)
+    except KeyboardInterrupt:
+        again = "interrupted; the same command starts again"
+        print(f"{_name(arguments)}: {again}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return READER_GONE
+    except (ValueError, OSError, ImportError) as error:
+        if os.environ.get("SLUE_NER_TRACEBACK"):
+            raise
+        print(f"{_name(arguments)}: {_sentence(error)}", file=sys.stderr)
+        return 1
+
+
+def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         rows = "\n".join(f"  {name:<12}{summary}" for name, summary in COMMANDS.items())
         print(_HELP.format(commands=rows))
@@ -62,15 +80,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # the hub's client logs every failed request before we say in one sentence what it means
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     wait_without_spinning()
-    try:
-        with notes_on_stderr():
-            status: int = import_module(f"slue_ner.cli.{command}").run(rest)
-        return status
-    except KeyboardInterrupt:
-        print(f"slue-ner {command}: interrupted; the same command starts again", file=sys.stderr)
-        return 130
-    except (ValueError, OSError, ImportError) as error:
-        if os.environ.get("SLUE_NER_TRACEBACK"):
-            raise
-        print(f"slue-ner {command}: {error}", file=sys.stderr)
-        return 1
+    with notes_on_stderr():
+        status: int = import_module(f"slue_ner.cli.{command}").run(rest)
+    return status
+
+
+def _name(arguments: Sequence[str]) -> str:
+    return " ".join(["slue-ner", *(a for a in arguments[:1] if a in COMMANDS)])
+
+
+def _sentence(error: Exception) -> str:
+    """Its own, or what the system says of a stream without a name, which is standard output."""
+    if isinstance(error, OSError) and error.strerror is not None and error.filename is None:
+        return f"cannot write standard output: {error.strerror}"
+    return str(error)

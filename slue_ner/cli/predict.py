@@ -7,6 +7,7 @@ from pathlib import Path
 
 from slue_ner.cli.decoding import add_decoding_options, has_decoding_options
 from slue_ner.cli.localizer import chosen_localizer
+from slue_ner.cli.running import add_running_options, check_running
 from slue_ner.cli.threads import add_threads_option, use_threads
 
 _EXAMPLE = """examples:
@@ -40,7 +41,8 @@ def run(arguments: list[str]) -> int:
     pipeline = options.pipeline or _pipeline_of(options)
     _check(options, pipeline)
     use_threads(options)
-    check_writable(options.output)
+    given = {name: path for name, path in vars(options).items() if isinstance(path, Path)}
+    check_writable(given.pop("output"), inputs=given.values())
     localizer = chosen_localizer(options, pipeline, console)
     from slue_ner.cli.systems import SYSTEMS
 
@@ -70,7 +72,8 @@ def _pipeline_of(options: argparse.Namespace) -> str:
 
 
 def _check(options: argparse.Namespace, pipeline: str) -> None:
-    """Refuse options that would have no effect."""
+    """Refuse options that would have no effect, or no sense."""
+    check_running(options)
     if options.ner_form and pipeline != "cascade":
         raise ValueError("--ner-form is for a predictions file in a cascade; leave it out")
     if (options.text_ner is None) == (pipeline == "cascade"):
@@ -138,9 +141,6 @@ def _parser() -> argparse.ArgumentParser:
         help="of the run; those of --text-ner are always the best",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
-    parser.add_argument(
-        "--batch-seconds", type=float, help="padded seconds of audio a batch (default: as trained)"
-    )
-    parser.add_argument("--num-workers", type=int, default=0, help="loader processes")
+    add_running_options(parser)
     add_threads_option(parser)
     return parser

@@ -53,22 +53,24 @@ def run(arguments: list[str]) -> int:
 
     console = stdout()
     started = time.perf_counter()
-    console.print("[bold]1. a spoken corpus[/], made with a speech synthesiser", highlight=False)
+    console.print("[bold]1. a spoken corpus[/], made with a speech synthesiser", markup=True)
     make_corpus(console)
     console.print(
-        "[bold]2. training[/] the shipped encoder to write words and entities", highlight=False
+        "[bold]2. training[/] the shipped encoder to write words and entities", markup=True
     )
     status = _train()
     if status:
         return status
     console.print(
         "[bold]3. a language model[/] of the training sentences, which spells better",
-        highlight=False,
+        markup=True,
     )
     status = _with_language_model(console)
     if status:
         return status
-    console.print("[bold]a few utterances[/] of voices and sentences not heard in training")
+    console.print(
+        "[bold]a few utterances[/] of voices and sentences not heard in training", markup=True
+    )
     _show_utterances(console)
     training = read_json(RUN / "metrics.json")["run"]["training"]
     console.print(
@@ -77,7 +79,7 @@ def run(arguments: list[str]) -> int:
         f"figures in {RUN / 'metrics.json'}",
         highlight=False,
     )
-    console.print(_NEXT.format(run=RUN, data=DATA, lm=LM), highlight=False, markup=False)
+    console.print(_NEXT.format(run=RUN, data=DATA, lm=LM))
     return 0
 
 
@@ -135,7 +137,7 @@ def _with_language_model(console: Console) -> int:
         f"--json {LM}/quickstart_lm.json",
     )
     for command in commands:
-        console.print(f"$ slue-ner {command}", highlight=False, markup=False)
+        console.print(f"$ slue-ner {command}")
         status = subprocess.run([_program(), *command.split()], check=False).returncode
         if status:
             return status

@@ -17,7 +17,7 @@ def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     from slue_ner.cli.console import stdout
     from slue_ner.core.canonical_records import warn
-    from slue_ner.core.files import write_json
+    from slue_ner.core.files import check_writable, write_json
     from slue_ner.core.records import read_manifest, read_predictions
     from slue_ner.evaluation.bootstrap import BootstrapOptions
     from slue_ner.evaluation.score import score
@@ -26,8 +26,15 @@ def run(arguments: list[str]) -> int:
     from slue_ner.pipelines.provenance import provenance
     from slue_ner.text.recognised import foreign_note, in_ner_form
 
+    if options.json not in (None, "-"):
+        inputs = (options.references, options.predictions, options.seen)
+        check_writable(Path(options.json), inputs=inputs)
     seen = None if options.seen is None else training_phrases(read_manifest(options.seen))
     references = read_manifest(options.references)
+    if not references:
+        raise ValueError(
+            f"{options.references} holds no utterance; nothing can be scored against it"
+        )
     predictions = read_predictions(options.predictions)
     if options.ner_form:
         predictions = [in_ner_form(prediction) for prediction in predictions]

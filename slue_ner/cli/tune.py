@@ -67,7 +67,7 @@ def _tune_decoding(options: argparse.Namespace) -> int:
     from slue_ner.text.vocabulary import Vocabulary
 
     threads = use_threads(options)
-    check_writable(options.output)
+    check_writable(options.output, inputs=(options.references,))
     console = stdout()
     references = read_manifest(options.references)
     emissions = read_emissions(options.emissions)

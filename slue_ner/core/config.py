@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -52,6 +53,8 @@ def from_mapping(cls: type[Options], values: Any, *, where: str = "") -> Options
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
+    if isinstance(value, float) and math.isnan(value):  # it would not even be equal to itself
+        raise ValueError(f"{where} should be a number, got nan")
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         choices = typing.get_args(hint)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,27 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     The file is flushed to disk before it is renamed, so a crash or a full disk leaves either
     the old file or the new one, never half of one. What a killed process left of ``path`` goes
-    when it is written the next time.
+    when it is written the next time. A file keeps its permissions; a link stays one, and what it
+    points to is replaced; a pipe or a device (``/dev/null``) stays too, and gets what was written.
 
     Raises:
         OSError: naming ``path`` and what to do when it cannot be written.
     """
     path = Path(path)
+    if _is_stream(path):
+        with tempfile.TemporaryDirectory() as folder:
+            yield (whole := Path(folder) / path.name)
+            try:
+                with whole.open("rb") as file, path.open("wb") as stream:
+                    shutil.copyfileobj(file, stream)
+            except OSError as error:
+                raise _cannot_write(path, error) from error
+        return
+    if path.is_symlink():
+        path = path.resolve()
     temporary: Path | None = None
     try:
+        mode = _mode(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent, path.name)
         prefix, suffix = unfinished_name(path.name)
@@ -40,7 +54,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(mode)
         temporary.replace(path)
     except OSError as error:
         raise _cannot_write(path, error) from error
@@ -74,15 +88,25 @@ def sweep(folder: Path, name: str = "", *, all_of_them: bool = False) -> None:
                     os.unlink(entry.path)
 
 
-def check_writable(path: Path) -> None:
-    """Refuse, before long work, what could not be written after it.
+def check_writable(path: Path, *, inputs: Iterable[Path | None] = ()) -> None:
+    """Refuse, before long work, what could not or should not be written after it.
+
+    Args:
+        path: to write.
+        inputs: what is read for it, and must not be lost.
 
     Raises:
+        ValueError: naming ``path`` if it is one of ``inputs``.
         OSError: naming ``path`` and what to do.
     """
+    if any(given is not None and given.resolve() == path.resolve() for given in inputs):
+        raise ValueError(f"{path} would be overwritten; choose another output")
     if path.is_dir():
         raise OSError(f"cannot write {path}: it is a folder; name a file")
+    if _is_stream(path):
+        return
     try:
+        _mode(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
@@ -91,14 +115,19 @@ def check_writable(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8, atomically."""
+    """Write ``text`` as UTF-8 with its ends of lines as they are, atomically."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON, atomically; NaN is refused."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write ``value`` as indented JSON, atomically; NaN is refused.
+
+    Bytes of a file name that are no UTF-8 are escaped, as JSON can.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def read_json(path: Path) -> Any:
@@ -117,6 +146,21 @@ def sha256(path: Path) -> str:
     """Hex digest of a file's bytes."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _mode(path: Path) -> int:
+    """Permissions of the file that is there, to be kept, or of a new one."""
+    if not path.is_file():
+        return 0o666 & ~_umask()
+    mode = path.stat().st_mode & 0o777
+    if not mode & 0o222:  # renaming would ask the folder alone
+        raise PermissionError(errno.EACCES, "it is read-only")
+    return mode
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether it is a pipe or a device, which a file must not take the place of."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _cannot_write(path: Path, error: OSError) -> OSError:

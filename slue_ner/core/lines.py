@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from slue_ner.core.packed import packing
+
 BYTE_ORDER_MARK = "\ufeff"
 
 ENDS_OF_LINES = re.compile(rb"\r\n|\r|\n")
@@ -30,13 +32,19 @@ def numbered_lines(path: Path, *, hint: str = "") -> Iterator[tuple[int, str]]:
     Raises:
         ValueError: naming the file that is not there, or the line that is not UTF-8.
     """
-    if not path.is_file():
+    if path.is_dir():
+        raise ValueError(
+            f"{path} is a folder; name a file{' in it' if any(path.iterdir()) else ''}"
+        )
+    if not path.exists():
         raise ValueError(f"{path}: no such file{hint and '; '}{hint}")
     try:
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
                 yield number, line.removesuffix("\n").lstrip(BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
+        if (what := packing(path)) is not None:
+            raise ValueError(f"{path} is {what}; give a file of plain UTF-8 text") from error
         number = _line_of_bad_bytes(path)
         raise ValueError(f"{path}: not UTF-8 text on line {number} ({error.reason})") from error
 
@@ -59,6 +67,10 @@ def json_line(line: str) -> Any:
         value = json.loads(line)
     except RecursionError as error:
         raise json.JSONDecodeError("Too many brackets", line[:20], 0) from error
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:  # Python's limit of 4,300 digits
+        raise json.JSONDecodeError("A number with too many digits", line[:20], 0) from error
     if "\\ud" in line or "\\uD" in line:  # nothing else makes one
         _check_whole_characters(value, "")
     return value

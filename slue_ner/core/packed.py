@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import codecs
 import gzip
 import lzma
 import re
@@ -24,6 +25,19 @@ _CLOSED = {
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
     b"\x28\xb5\x2f\xfd": "packed with zstd",
 }
+
+
+def packing(path: Path) -> str | None:
+    """How a file is packed, or that it is UTF-16, as its first bytes say; ``None`` for others."""
+    with path.open("rb") as file:
+        start = file.read(16)
+    for magic, what in _CLOSED.items():
+        if start.startswith(magic):
+            return what
+    packed = any(pattern.match(start) for pattern, _ in _OPENERS)
+    if packed:
+        return "packed"
+    return "UTF-16 text" if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else None
 
 
 def open_unpacked(path: Path) -> Any:

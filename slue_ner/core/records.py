@@ -19,15 +19,14 @@ from slue_ner.core.canonical_records import (
     canonical_utterance,
     warn,
 )
+from slue_ner.core.fields import Json, check_keys, optional, typed, value_of
 from slue_ner.core.files import atomic_path
 from slue_ner.core.lines import json_line, numbered_lines
-from slue_ner.core.suggest import nearest
 from slue_ner.core.types import EntitySpan, Prediction, TokenSpan, Utterance, Word
 from slue_ner.core.validation import check_prediction, check_utterance
 
 SCHEMA = 1
 
-Json = dict[str, Any]
 Record = TypeVar("Record", Utterance, Prediction)
 
 _WORD_KEYS = ("text", "start", "end", "estimated", "score")
@@ -40,6 +39,12 @@ _PREDICTION_KEYS = (
     *("schema", "id", "text", "frame_seconds", "num_frames", "entities", "words", "tokens"),
     *("num_repairs", "error"),
 )
+_OF_UTTERANCE = ("schema", "id", "split", "text")
+_OF_PREDICTION = ("schema", "id", "text")
+_KINDS = {
+    "a manifest": (_UTTERANCE_KEYS, _OF_UTTERANCE),
+    "a predictions file": (_PREDICTION_KEYS, _OF_PREDICTION),
+}
 
 
 def read_manifest(
@@ -131,20 +136,20 @@ def utterance_to_json(utterance: Utterance) -> Json:
 
 def utterance_from_json(record: Json) -> Utterance:
     """The inverse of ``utterance_to_json``; optional fields may be absent."""
-    _check_keys(record, _UTTERANCE_KEYS, required=("schema", "id", "split", "text"))
+    _check_record(record, "a manifest")
     return Utterance(
-        id=_typed(record, "id", str),
-        split=_typed(record, "split", str),
-        audio=None if record.get("audio") is None else Path(_typed(record, "audio", str)),
-        num_samples=_optional(record, "num_samples", int),
+        id=typed(record, "id", str),
+        split=typed(record, "split", str),
+        audio=None if record.get("audio") is None else Path(typed(record, "audio", str)),
+        num_samples=optional(record, "num_samples", int),
         sample_rate=record.get("sample_rate", 16_000),
-        speaker=_optional(record, "speaker", str),
-        text=_typed(record, "text", str),
-        asr_text=_optional(record, "asr_text", str),
-        raw_text=_optional(record, "raw_text", str),
-        words=_words_from_json(record.get("words")),
-        phones=_words_from_json(record.get("phones")),
-        entities=tuple(_entity_from_json(entity) for entity in record.get("entities", [])),
+        speaker=optional(record, "speaker", str),
+        text=typed(record, "text", str),
+        asr_text=optional(record, "asr_text", str),
+        raw_text=optional(record, "raw_text", str),
+        words=_words_from_json(record, "words"),
+        phones=_words_from_json(record, "phones"),
+        entities=tuple(map(_entity_from_json, typed({"entities": [], **record}, "entities", list))),
     )
 
 
@@ -169,18 +174,18 @@ def prediction_to_json(prediction: Prediction) -> Json:
 
 def prediction_from_json(record: Json) -> Prediction:
     """The inverse of ``prediction_to_json``; absent fields are not known, as ``null`` ones."""
-    _check_keys(record, _PREDICTION_KEYS, required=("schema", "id", "text"))
-    tokens, entities = record.get("tokens"), record.get("entities")
+    _check_record(record, "a predictions file")
+    tokens, entities = optional(record, "tokens", list), optional(record, "entities", list)
     return Prediction(
-        id=_typed(record, "id", str),
-        text=_typed(record, "text", str),
-        frame_seconds=_optional(record, "frame_seconds", float),
-        num_frames=_optional(record, "num_frames", int),
+        id=typed(record, "id", str),
+        text=typed(record, "text", str),
+        frame_seconds=optional(record, "frame_seconds", float),
+        num_frames=optional(record, "num_frames", int),
         entities=None if entities is None else tuple(map(_entity_from_json, entities)),
-        words=_words_from_json(record.get("words")),
-        tokens=None if tokens is None else tuple(TokenSpan(*token) for token in tokens),
-        num_repairs=record.get("num_repairs", 0),
-        error=_optional(record, "error", str),
+        words=_words_from_json(record, "words"),
+        tokens=None if tokens is None else tuple(map(_token_from_json, tokens)),
+        num_repairs=typed({"num_repairs": 0, **record}, "num_repairs", int),
+        error=optional(record, "error", str),
     )
 
 
@@ -195,6 +200,10 @@ def _read_records(path: Path, parse: Callable[[Json], Record]) -> list[Record]:
             if not isinstance(record, dict):
                 raise ValueError(f"expected one JSON object a line, got {type(record).__name__}")
             parsed = parse(record)
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"{path}:{number}: no JSON from character {error.pos + 1} on: {error.msg}"
+            ) from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"{path}:{number}: {error}") from error
         if parsed.id in line_of:
@@ -213,27 +222,11 @@ def _write_records(path: Path, records: Iterable[Json]) -> None:
             file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _check_keys(record: Json, known: tuple[str, ...], *, required: tuple[str, ...] = ()) -> None:
-    for key in record:
-        if key not in known:
-            raise ValueError(f"unknown field {key!r}; {nearest(key, known)}")
-    for key in required:
-        if key not in record:
-            raise ValueError(f"field {key!r} is missing")
-    if required and record["schema"] != SCHEMA:
+def _check_record(record: Json, kind: str) -> None:
+    known, required = _KINDS[kind]
+    check_keys(record, known, required=required, kinds=_KINDS)
+    if record["schema"] != SCHEMA:
         raise ValueError(f"schema is {record['schema']!r}, this version reads {SCHEMA}")
-
-
-def _typed(record: Json, key: str, kind: type) -> Any:
-    value = record[key]
-    accepted = (int, float) if kind is float else kind
-    if isinstance(value, bool) or not isinstance(value, accepted):
-        raise ValueError(f"field {key!r} should be {kind.__name__}, got {value!r}")
-    return value
-
-
-def _optional(record: Json, key: str, kind: type) -> Any:
-    return None if record.get(key) is None else _typed(record, key, kind)
 
 
 def _words_to_json(words: tuple[Word, ...] | None) -> list[Json] | None:
@@ -249,12 +242,29 @@ def _without_defaults(word: Word) -> Json:
     return record
 
 
-def _words_from_json(words: list[Json] | None) -> tuple[Word, ...] | None:
+def _words_from_json(record: Json, key: str) -> tuple[Word, ...] | None:
+    words = optional(record, key, list)
     if words is None:
         return None
-    for word in words:
-        _check_keys(word, _WORD_KEYS)
-    return tuple(Word(**word) for word in words)
+    return tuple(_word_from_json(value_of(word, dict, f"an entry of {key!r}")) for word in words)
+
+
+def _word_from_json(record: Json) -> Word:
+    check_keys(record, _WORD_KEYS, required=("text", "start", "end"))
+    return Word(
+        text=typed(record, "text", str),
+        start=typed(record, "start", float),
+        end=typed(record, "end", float),
+        estimated=bool(record.get("estimated")),
+        score=optional(record, "score", float),
+    )
+
+
+def _token_from_json(token: Any) -> TokenSpan:
+    kinds = (str, int, int, float)
+    if len(value_of(token, list, "a token")) != len(kinds):
+        raise ValueError(f"a token should be [symbol, first, last, score], got {token!r}")
+    return TokenSpan(*(value_of(v, kind, "a token") for v, kind in zip(token, kinds, strict=True)))
 
 
 def _entity_to_json(entity: EntitySpan) -> Json:
@@ -269,9 +279,20 @@ def _entity_to_json(entity: EntitySpan) -> Json:
     return record
 
 
-def _entity_from_json(record: Json) -> EntitySpan:
-    _check_keys(record, _ENTITY_KEYS)
+def _entity_from_json(record: Any) -> EntitySpan:
+    check_keys(value_of(record, dict, "an entity"), _ENTITY_KEYS)
     if "label" not in record or "phrase" not in record:
         raise ValueError("an entity needs the fields 'label' and 'phrase' (null when not known)")
-    words = record.get("words")
-    return EntitySpan(**{**record, "words": None if words is None else (words[0], words[1])})
+    words = optional(record, "words", list)
+    if words is not None and [type(word) for word in words] != [int, int]:
+        raise ValueError(f"an entity's words are [first, last) of its record's, got {words}")
+    return EntitySpan(
+        label=optional(record, "label", str),
+        phrase=optional(record, "phrase", str),
+        start_char=optional(record, "start_char", int),
+        end_char=optional(record, "end_char", int),
+        words=None if words is None else (words[0], words[1]),
+        start=optional(record, "start", float),
+        end=optional(record, "end", float),
+        score=optional(record, "score", float),
+    )

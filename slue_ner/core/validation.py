@@ -43,6 +43,8 @@ def check_prediction(prediction: Prediction) -> None:
     """
     where = f"prediction {prediction.id}"
     num_words = None if prediction.words is None else len(prediction.words)
+    if prediction.num_repairs < 0:
+        raise ValueError(f"{where}: num_repairs {prediction.num_repairs} must not be negative")
     for entity in prediction.entities or ():
         if entity.words is not None and num_words is not None:
             first, last = entity.words

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import multiprocessing
+import signal
+import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -100,8 +103,27 @@ def _map(
 def _map_in_pool(
     job: partial[Utterance], scripts: Sequence[Script], num_workers: int
 ) -> Iterator[Utterance]:
-    with multiprocessing.get_context("spawn").Pool(num_workers) as pool:
+    with _deaf_to_interrupts():
+        pool = multiprocessing.get_context("spawn").Pool(num_workers)
+    with pool:
         yield from pool.imap(job, scripts, chunksize=_CHUNK)
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes started in the block ignore Ctrl-C, which goes to the whole process group.
+
+    The pool ends its workers, each of which would print a traceback. Only the main thread may
+    say so.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, heard)
 
 
 def _timed(entity: EntitySpan, words: Sequence[Word]) -> EntitySpan:

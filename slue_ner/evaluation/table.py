@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from slue_ner.evaluation.counts import Counts
@@ -40,9 +39,11 @@ def render(score: Score, console: Console) -> None:
         for title, (path, counts) in zip(_NEL_TITLES, score.nel.headline.items(), strict=True):
             interval = _interval(score, f"{path}.f1")
             table.add_row(title, _percent(counts.f1), interval, *_cells(counts))
-    console.print(table)
+    # as wide as its figures need: on a narrow terminal they wrap, where rich would cut them off
+    table.width = console.measure(table, options=console.options.update(max_width=200)).maximum
+    console.print(table, crop=False)
     for line in _footer(score):
-        console.print(escape(line), highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def _add_counts(table: Table, score: Score, name: str, counts: Counts) -> None:
@@ -82,7 +83,7 @@ def _footer(score: Score) -> list[str]:
     if method is not None:
         lines.append(
             f"intervals: {100 * method.level:g} % percentile bootstrap by {_drawn(method)}, "
-            f"{method.resamples} resamples, seed {method.seed}"
+            f"{method.resamples} resamples, seed {method.seed}{_too_few(method)}"
         )
     paths: dict[str, list[str]] = {}  # of each reason
     for path, why in score.not_computed.items():
@@ -96,6 +97,12 @@ def _drawn(method: IntervalMethod) -> str:
     if len(there) == 1:
         return method.unit
     return ", ".join(f"{kind} ({count})" for kind, count in there.items())
+
+
+def _too_few(method: IntervalMethod) -> str:
+    """A remark where not even one resample is expected beyond either end."""
+    enough = round(method.resamples * (1 - method.level) / 2, 9) >= 1
+    return "" if enough else " (too few for these ends; take 1000)"
 
 
 def _nel_line(nel: NelScore) -> str:

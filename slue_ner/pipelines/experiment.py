@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from slue_ner.core.files import read_json, write_json
+from slue_ner.core.files import write_json
 from slue_ner.core.listing import list_failures
 from slue_ner.core.records import SCHEMA, read_manifest, write_predictions
 from slue_ner.core.types import Prediction, Utterance
@@ -23,7 +23,7 @@ from slue_ner.pipelines.end_to_end import predict
 from slue_ner.pipelines.frames import load_frame_run, predict_frames, tune_run
 from slue_ner.pipelines.localizing import localize_all, run_localizer
 from slue_ner.pipelines.provenance import provenance
-from slue_ner.pipelines.run_files import METRICS_FILE
+from slue_ner.pipelines.run_files import METRICS_FILE, read_metrics
 from slue_ner.pipelines.run_folder import (
     PREDICTIONS,
     claim_data,
@@ -68,7 +68,7 @@ def run_experiment(values: Mapping[str, Any], run_dir: Path, *, console: Console
         claim_folder(run_dir, values)
         claim_data(run_dir, manifests)
         console.print(f"{run_dir} is finished already", highlight=False)
-        finished: dict[str, Any] = read_json(run_dir / METRICS_FILE)
+        finished: dict[str, Any] = read_metrics(run_dir)
         return finished
     with claimed(run_dir, values, manifests):
         return _train_and_evaluate(config, run_dir, console=console)
@@ -161,8 +161,9 @@ def _splits_to_report(config: TrainConfig | TextConfig) -> list[str]:
 def _check_manifests(config: TrainConfig | TextConfig) -> None:
     """Find out now, not after hours of training, that a split to report is not there."""
     root = Path(config.data.root)
-    if isinstance(config, TextConfig) and not Path(config.task.asr_text or ".").exists():
-        raise ValueError(f"task.asr_text={config.task.asr_text} does not exist")
+    recognised = config.task.asr_text if isinstance(config, TextConfig) else None
+    if recognised is not None and not Path(recognised).is_file():
+        raise ValueError(f"task.asr_text={recognised} does not exist or is no file")
     for name in (*config.data.more, *config.data.unlabelled):
         if not Path(name).is_file():
             raise ValueError(

@@ -11,6 +11,7 @@ from slue_ner.models.saving import save_encoder
 from slue_ner.pipelines.run_files import CONFIG_FILE, METRICS_FILE, read_config
 from slue_ner.tasks.building import trained_encoder
 from slue_ner.tasks.config import train_config
+from slue_ner.tasks.text_config import is_text
 
 CARD_FILE = "README.md"
 FIRST_MARK, LAST_MARK = "<!-- facts -->", "<!-- /facts -->"
@@ -35,7 +36,10 @@ def export_encoder(run_dir: Path, out: Path, *, weights: str = "best", half: boo
     for name in (CONFIG_FILE, METRICS_FILE):
         if not (run_dir / name).is_file():
             raise ValueError(f"{run_dir} is not a finished run: it has no {name}")
-    config = train_config(read_config(run_dir / CONFIG_FILE))
+    values = read_config(run_dir / CONFIG_FILE)
+    if is_text(values):
+        raise ValueError(f"{run_dir} finds entities in text and has no speech encoder to export")
+    config = train_config(values)
     encoder = trained_encoder(config, run_dir, weights=weights)
     save_encoder(encoder, out, half=half)
     facts = "\n".join(f"- {name}: {value}" for name, value in _facts(run_dir).items())

@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from slue_ner.core.files import read_json
+
 CONFIG_FILE = "config.yaml"
 METRICS_FILE = "metrics.json"
 
@@ -20,3 +22,37 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ValueError(f"{path} should hold a mapping, got {type(values).__name__}")
     return values
+
+
+def read_metrics(run_dir: Path) -> Any:
+    """What ``metrics.json`` of a finished run holds, without figures that nobody asked for.
+
+    A recogniser alone is not asked for entities, but older runs were scored as if it had found
+    none, with F1 0.0.
+    """
+    metrics = read_json(run_dir / METRICS_FILE)
+    config = run_dir / CONFIG_FILE
+    task = read_config(config).get("task") if config.is_file() else None
+    if not isinstance(task, dict) or not isinstance(metrics, dict):
+        return metrics
+    if task.get("kind", "ctc") != "ctc" or task.get("target") != "plain":
+        return metrics
+    splits = metrics.get("splits")
+    if isinstance(splits, dict):
+        metrics["splits"] = {split: _words_alone(scores) for split, scores in splits.items()}
+    return metrics
+
+
+def _words_alone(scores: Any) -> Any:
+    """A score object without what compares entities."""
+    if not isinstance(scores, dict):
+        return scores
+    kept = {key: value for key, value in scores.items() if not _is_of_entities(key)}
+    if isinstance(kept.get("intervals"), dict):
+        bounds = kept["intervals"].items()
+        kept["intervals"] = {path: value for path, value in bounds if not _is_of_entities(path)}
+    return kept
+
+
+def _is_of_entities(path: str) -> bool:
+    return path.split(".")[0].split("_")[0] in ("ner", "nel")

@@ -121,6 +121,10 @@ class RunConfig:
     trainer: TrainerOptions
     logger: LoggerOptions
 
+    def __post_init__(self) -> None:
+        if not self.name.strip():
+            raise ValueError("name is empty, but the run's folder is named after it")
+
 
 @dataclass(kw_only=True)
 class TrainConfig(RunConfig):

@@ -49,6 +49,11 @@ def fit_text(config: TextConfig, run_dir: Path, *, console: Console) -> Fit:
     tuning = read_tuning(config.data, num_ranks=num_ranks)
     labels = _labels([*utterances, *tuning])
     train = [sentence_of(utterance, labels) for utterance in utterances]
+    if not any(sentence.entities for sentence in train):
+        raise ValueError(
+            f"none of the {len(train)} utterances of {config.data.train} has an entity, so there "
+            "is nothing to learn; give labelled data"
+        )
     silent = [sentence.id for sentence in train if not sentence.words]
     if silent:
         console.print(f"left out of training, no words: {listed(silent)}", highlight=False)

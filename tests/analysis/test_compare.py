@@ -142,3 +142,46 @@ def test_the_best_comes_first_ties_as_given_and_runs_without_the_figure_last(
     runs = [write_run(tmp_path / name, splits={"dev": scores[name]}) for name in scores]
     rows, _ = compare(runs)
     assert [row.run for row in ranked(rows, order)] == names
+
+
+def test_a_recogniser_scored_before_null_entities_shows_no_f1_of_zero(tmp_path):
+    scores = score_object(0.0, nel={"frame_official": {"f1": 0.0}})
+    scores["intervals"]["wer"] = [0.2, 0.3]
+    folder = write_run(
+        tmp_path / "a", splits={"dev": scores}, config={"task": {"kind": "ctc", "target": "plain"}}
+    )
+    row = row_of(folder)
+    assert row.scores["wer"] == Figure(0.25, (0.2, 0.3))
+    for name in ("f1", "label_f1", "nel_frame_f1"):
+        assert row.scores[name] == Figure()
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [[], {"run": [], "splits": {"dev": {}}}, {"run": {}, "splits": []}, {"run": {}, "splits": 5}],
+)
+def test_metrics_of_another_shape_are_named(tmp_path, metrics):
+    folder = write_run(tmp_path / "a")
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(ValueError, match=r"a is not a run of this version: metrics\.json or conf"):
+        compare([folder])
+
+
+@pytest.mark.parametrize(
+    ("scores", "what"),
+    [
+        (score_object(wer=float("nan")), "wer is nan"),
+        (score_object(wer="low"), "wer is 'low'"),
+        (score_object(intervals={"wer": [0.4]}), "not enough values"),
+    ],
+)
+def test_a_figure_that_is_no_rate_is_named(tmp_path, scores, what):
+    folder = write_run(tmp_path / "a", splits={"dev": scores})
+    with pytest.raises(ValueError, match=rf"a is not a run of this version: .*{what}"):
+        compare([folder])
+
+
+def test_the_metrics_of_a_run_are_no_scored_file(tmp_path):
+    metrics = write_run(tmp_path / "a") / "metrics.json"
+    with pytest.raises(ValueError, match=r"it lacks 'scored'; compare the run folder, .*/a$"):
+        compare([metrics])

@@ -68,3 +68,13 @@ def test_runs_of_one_name_in_two_folders_are_told_apart(tmp_path):
     runs = [write_run(tmp_path / "old/a"), write_run(tmp_path / "new/a")]
     found, _ = find_runs([*runs, write_run(tmp_path / "b")])
     assert list(found.values()) == [runs[0].as_posix(), runs[1].as_posix(), "b"]
+
+
+def test_links_are_followed_but_not_back_to_where_they_stand(tmp_path):
+    write_run(tmp_path / "elsewhere/b")
+    write_run(tmp_path / "sweep/a")
+    for number in range(3):
+        (tmp_path / f"sweep/up{number}").symlink_to("..")
+    (tmp_path / "sweep/linked").symlink_to("../elsewhere")
+    found, _ = find_runs([tmp_path / "sweep"])
+    assert list(found.values()) == ["sweep/a", "sweep/linked/b"]

@@ -153,3 +153,43 @@ def test_a_table_is_written_between_its_marks_again_and_again(tmp_path, rows):
 def test_a_page_without_the_marks_is_refused(tmp_path):
     with pytest.raises(ValueError, match="needs the lines <!-- results -->"):
         write_into(tmp_path / "none.md", "results", "x")
+
+
+def test_a_page_keeps_its_ends_of_lines(tmp_path, rows):
+    page = tmp_path / "README.md"
+    page.write_bytes(b"before\r\n<!-- results -->\r\n<!-- /results -->\r\nafter\r\n")
+    write_into(page, "results", to_markdown(rows[:1], choose(["run"])))
+    assert page.read_bytes() == (
+        b"before\r\n<!-- results -->\r\n| run |\r\n| --- |\r\n| seed=0 |\r\n<!-- /results -->"
+        b"\r\nafter\r\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("page", "message"),
+    [
+        ("no marks", "needs the lines <!-- a --> and <!-- /a --> around the table"),
+        ("<!-- a -->", "needs the lines"),
+        ("<!-- /a --> <!-- a -->", "needs the lines"),
+        ("<!-- /a --> <!-- a --> <!-- /a -->", "needs the lines"),
+        ("<!-- a --> <!-- /a --> <!-- a --> <!-- /a -->", "more than once; give each table a name"),
+        ("<!-- a --> <!-- a --> <!-- /a -->", "more than once"),
+    ],
+)
+def test_a_page_needs_its_marks_once_and_in_order(tmp_path, page, message):
+    path = tmp_path / "page.md"
+    path.write_text(page)
+    with pytest.raises(ValueError, match=message):
+        write_into(path, "a", "table")
+    assert path.read_text() == page
+
+
+def test_a_page_that_is_not_utf_8_is_named(tmp_path):
+    (tmp_path / "page.md").write_bytes(b"caf\xe9 <!-- a --><!-- /a -->")
+    with pytest.raises(ValueError, match=r"page\.md is not UTF-8 text"):
+        write_into(tmp_path / "page.md", "a", "table")
+
+
+def test_a_name_with_a_line_end_or_a_bar_stays_one_cell(tmp_path):
+    rows, _ = compare([write_run(tmp_path / "a\nb|c")])
+    assert to_markdown(rows, choose(["run"])).splitlines()[2:] == [r"| a b\|c |"]

@@ -58,3 +58,11 @@ def test_a_slip_writes_nothing(
     assert message in ended.err
     assert ended.out == ""
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_hears_nothing_has_no_encoder(slue_ner: Any, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("task: {kind: text_ner}")
+    (tmp_path / "metrics.json").write_text("{}")
+    ended = slue_ner("export", str(tmp_path), str(tmp_path / "out"))
+    assert (ended.status, ended.out) == (1, "")
+    assert "finds entities in text and has no speech encoder to export" in ended.err

@@ -262,3 +262,12 @@ def test_plain_text_is_read_in_canonical_form(slue_ner, corpus):
     ended = slue_ner(*training(corpus, "typed.txt", order=1))
     assert set(read_model(corpus / "lm.arpa").words[3:]) == {"it's", "jos\u00e9", "now"}
     assert "typed.txt: 1 text was brought to canonical form" in ended.err
+
+
+def test_a_model_does_not_take_the_place_of_its_text(slue_ner, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("the eu\n")
+    ended = slue_ner("lm", "train", str(text), "--order", "2", "--output", str(text))
+    assert (ended.status, ended.out) == (1, "")
+    assert "text.txt would be overwritten; choose another output" in ended.err
+    assert text.read_text() == "the eu\n"

@@ -292,3 +292,29 @@ def test_options_that_do_not_fit_are_one_sentence(predict, tmp_path, more, messa
     assert (ended.status, predictions) == (1, None)
     assert message in ended.err
     assert ended.err.count("\n") == 1
+
+
+def test_predictions_do_not_take_the_place_of_what_they_are_made_of(slue_ner, trained, tiny_corpus):
+    manifest = tiny_corpus / "dev.jsonl"
+    before = manifest.read_bytes()
+    ended = slue_ner(
+        *("predict", str(trained(SECONDS)), "--manifest", str(manifest)),
+        *("--output", str(tiny_corpus / "dev" / ".." / "dev.jsonl")),
+    )
+    assert (ended.status, ended.out) == (1, "")
+    assert "dev.jsonl would be overwritten; choose another output" in ended.err
+    assert manifest.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--batch-seconds", "nan"), "--batch-seconds should be above 0, got nan"),
+        (("--batch-seconds", "-1"), "--batch-seconds should be above 0, got -1"),
+        (("--num-workers", "-1"), "--num-workers should not be negative, got -1"),
+    ],
+)
+def test_a_number_with_which_nothing_can_run_is_refused(predict, trained, option, message):
+    ended, predictions = predict(trained(SECONDS), *option)
+    assert (ended.status, ended.out, predictions) == (1, "", None)
+    assert ended.err == f"slue-ner predict: {message}\n"

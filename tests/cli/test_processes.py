@@ -125,3 +125,16 @@ def test_ranks_that_are_asked_to_stop_save_together_and_go_on(tiny_overrides, tm
     again = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert f"resuming at update {state['global_step']}\n" in again.stdout
+
+
+@pytest.mark.slow
+def test_an_interrupted_preparation_says_one_sentence_and_writes_no_manifest(start, tmp_path):
+    arguments = ["prepare", "synthetic", "data", "--num-workers", "2"]
+    process = start(*arguments, start_new_session=True)
+    wait_for(tmp_path / "data/audio", process)
+    time.sleep(1.0)  # both workers speak
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (130, "")
+    assert err == "slue-ner prepare: interrupted; the same command starts again\n"
+    assert not list((tmp_path / "data").glob("*.jsonl"))

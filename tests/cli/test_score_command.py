@@ -186,3 +186,26 @@ def test_a_typographic_prediction_is_read_as_the_reference_is(score, perfect, tm
     ended = score(tmp_path / "typed.jsonl", "--json", "-", "--resamples", "0")
     assert json.loads(ended.out)["wer"] == 0.0
     assert ended.err.count("4 texts were brought to canonical form") == 1
+
+
+def test_what_is_scored_is_not_overwritten_by_the_score(score, perfect, manifest):
+    for path in (perfect, manifest):
+        before = path.read_bytes()
+        ended = score(perfect, "--json", str(path))
+        assert (ended.status, ended.out) == (1, "")
+        assert f"slue-ner score: {path} would be overwritten; choose another output" in ended.err
+        assert path.read_bytes() == before
+
+
+def test_a_folder_for_the_score_is_refused_before_anything_is_read(score, tmp_path):
+    ended = score("gone.jsonl", "--json", str(tmp_path))
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err == f"slue-ner score: cannot write {tmp_path}: it is a folder; name a file\n"
+
+
+def test_nothing_can_be_scored_against_an_empty_manifest(slue_ner, tmp_path):
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("")
+    ended = slue_ner("score", "--references", str(empty), "--predictions", str(empty))
+    assert (ended.status, ended.out) == (1, "")
+    assert f"slue-ner score: {empty} holds no utterance; nothing can be scored" in ended.err

@@ -58,3 +58,9 @@ def test_nested_values_become_typed():
 def test_a_wrong_value_is_named_by_its_dotted_key(values, message):
     with pytest.raises(ValueError, match=message):
         from_mapping(Outer, values)
+
+
+@pytest.mark.parametrize("name", ["rate", "limit"])
+def test_nan_is_no_number_of_a_config(name):
+    with pytest.raises(ValueError, match=rf"optim\.{name} should be a number, got nan"):
+        from_mapping(Inner, {"rate": 1.0, name: float("nan")}, where="optim")

@@ -1,3 +1,9 @@
+import bz2
+import gzip
+import json
+import os
+from pathlib import Path
+
 import pytest
 
 from slue_ner.core.lines import json_line, numbered_lines
@@ -36,3 +42,37 @@ def test_half_a_character_is_named_with_its_field(line, message):
 
 def test_both_halves_are_a_character():
     assert json_line(r'"\ud83d\ude00"') == "\U0001f600"
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (gzip.compress(b"one"), "packed"),
+        (bz2.compress(b"one"), "packed"),
+        (b"\x28\xb5\x2f\xfd\x00", "packed with zstd"),
+        ("one".encode("utf-16"), "UTF-16 text"),
+    ],
+)
+def test_what_is_no_plain_text_is_told_from_its_first_bytes(tmp_path, content, what):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"a\.jsonl is {what}; give a file of plain UTF-8 text"):
+        list(numbered_lines(path))
+
+
+def test_a_folder_is_no_file_that_is_missing(tmp_path):
+    with pytest.raises(ValueError, match=f"{tmp_path} is a folder; name a file"):
+        list(numbered_lines(tmp_path))
+
+
+def test_a_pipe_is_read_as_a_file(tmp_path):
+    reader, writer = os.pipe()
+    os.write(writer, b"one\ntwo\n")
+    os.close(writer)
+    assert list(numbered_lines(Path(f"/dev/fd/{reader}"))) == [(1, "one"), (2, "two")]
+    os.close(reader)
+
+
+def test_a_number_of_5000_digits_is_no_json():
+    with pytest.raises(json.JSONDecodeError, match="A number with too many digits"):
+        json_line("9" * 5000)

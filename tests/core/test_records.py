@@ -220,3 +220,62 @@ def test_entities_not_asked_for_are_null_and_none_found_is_an_empty_list(tmp_pat
 def test_a_missing_file_is_one_clear_sentence(tmp_path):
     with pytest.raises(ValueError, match=r"none\.jsonl: no such file"):
         read_manifest(tmp_path / "none.jsonl")
+
+
+WORDS = [{"text": "ana", "start": 0, "end": 0.1}]
+
+BROKEN_PREDICTIONS = {
+    "a word range of one number": ({"words": [1]}, r"words are \[first, last\) .*, got \[1\]"),
+    "a word range of three numbers": ({"words": [0, 1, 2]}, r"got \[0, 1, 2\]"),
+    "a word range that is a text": ({"words": "01"}, "field 'words' should be list, got '01'"),
+    "a word range of fractions": ({"words": [0.5, 1]}, r"got \[0.5, 1\]"),
+    "a time that is a text": ({"start": "0", "end": 1}, "field 'start' should be float, got '0'"),
+    "a confidence that is no number": ({"score": float("nan")}, "within reason, got nan"),
+    "an end that never comes": ({"start": 0, "end": float("inf")}, "within reason, got inf"),
+    "a start of 400 digits": ({"start": 10**400, "end": 10**401}, r"within reason, got 10*\.\.\."),
+    "an end before the start": ({"start": 2, "end": 1}, "TimeSpan needs 0 <= start <= end"),
+    "a start alone": ({"start": 2}, "give both or neither"),
+    "a label that is a list": ({"label": ["ORG"]}, r"field 'label' should be str, got \['ORG'\]"),
+    "a phrase that is a number": ({"phrase": 5}, "field 'phrase' should be str, got 5"),
+    "entities that are texts": ("ana", "an entity should be dict, got 'ana'"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_PREDICTIONS)
+def test_a_broken_entity_is_named_with_file_and_line(name, tmp_path):
+    changes, message = BROKEN_PREDICTIONS[name]
+    entity = {"label": "ORG", "phrase": "x"}
+    entity = {**entity, **changes} if isinstance(changes, dict) else changes
+    line = {"schema": 1, "id": "a", "text": "x", "entities": [entity]}
+    path = write_lines(tmp_path / "p.jsonl", line)
+    with pytest.raises(ValueError, match=rf"p\.jsonl:1: .*{message}"):
+        read_predictions(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"words": ["ana"]}, "an entry of 'words' should be dict, got 'ana'"),
+        ({"words": [{"text": "ana"}]}, "field 'start' is missing"),
+        ({"words": [{**WORDS[0], "start": float("nan")}]}, "'start' should be a number within re"),
+        ({"entities": {"label": "ORG"}}, "field 'entities' should be list, got {'label': 'ORG'}"),
+        ({"tokens": [["a", 1]]}, r"a token should be \[symbol, first, last, score\], got \['a', 1"),
+        ({"tokens": [["a", 1, 2, "x"]]}, "a token should be float, got 'x'"),
+        ({"num_repairs": "many"}, "field 'num_repairs' should be int, got 'many'"),
+        ({"num_repairs": -5}, "prediction a: num_repairs -5 must not be negative"),
+        ({"frame_seconds": float("inf")}, "field 'frame_seconds' should be a number within reason"),
+    ],
+)
+def test_a_broken_field_of_a_prediction_is_named(changes, message, tmp_path):
+    path = write_lines(tmp_path / "p.jsonl", {"schema": 1, "id": "a", "text": "x", **changes})
+    with pytest.raises(ValueError, match=rf"p\.jsonl:1: .*{message}"):
+        read_predictions(path)
+
+
+def test_a_manifest_in_the_place_of_predictions_is_recognised_and_the_reverse(tmp_path):
+    write_manifest(tmp_path / "m.jsonl", [UTTERANCE])
+    with pytest.raises(ValueError, match=r"m\.jsonl:1: this is a line of a manifest; "):
+        read_predictions(tmp_path / "m.jsonl")
+    write_predictions(tmp_path / "p.jsonl", [Prediction("a", "x")])
+    with pytest.raises(ValueError, match=r"p\.jsonl:1: this is a line of a predictions file; "):
+        read_manifest(tmp_path / "p.jsonl")

@@ -50,3 +50,16 @@ def test_kinds_of_clusters_are_counted_where_they_are_mixed(make_reference, make
     found = score(references, predictions, intervals=BootstrapOptions(resamples=10))
     render(found, Console(file=file, width=80))
     assert "percentile bootstrap by speaker (2), utterance (1), 10 resamples" in file.getvalue()
+
+
+@pytest.mark.parametrize(("resamples", "is_said"), [(1, True), (39, True), (40, False)])
+def test_resamples_too_few_for_the_ends_of_an_interval_are_said(
+    make_reference, make_prediction, resamples, is_said
+):
+    # 2.5 % of 40 resamples is one
+    references = [make_reference("in [GPE paris]", id=id) for id in "xy"]
+    predictions = [make_prediction("in [PLACE paris]", id=id) for id in "xy"]
+    found = score(references, predictions, intervals=BootstrapOptions(resamples=resamples))
+    file = io.StringIO()
+    render(found, Console(file=file, width=80))
+    assert ("seed 0 (too few for these ends; take 1000)" in file.getvalue()) is is_said

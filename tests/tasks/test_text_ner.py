@@ -259,3 +259,12 @@ def test_the_stored_config_has_no_speech_groups(text_overrides):
         *("name", "run_dir", "seed", "task", "data", "optim", "trainer", "logger"),
     }
     assert values["optim"]["schedule"] == "linear"
+
+
+def test_text_without_an_entity_has_nothing_to_teach(train, tmp_path, text_overrides, tiny_corpus):
+    silent = [replace(u, entities=()) for u in read_manifest(tiny_corpus / "fine-tune.jsonl")]
+    write_manifest(tmp_path / "data/fine-tune.jsonl", silent)
+    for split in ("tune", "dev"):
+        write_manifest(tmp_path / f"data/{split}.jsonl", read_manifest(tiny_corpus / "tune.jsonl"))
+    with pytest.raises(ValueError, match="none of the 16 utterances of fine-tune has an entity"):
+        train(tmp_path / "run", f"data.root={tmp_path / 'data'}")
