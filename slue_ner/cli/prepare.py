@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slue_ner.core.suggest import nearest
+from slue_ner.core.threads import num_cores
 
 if TYPE_CHECKING:
     from slue_ner.data.dataset import PreparedDataset
@@ -127,7 +127,7 @@ def _synthetic(options: argparse.Namespace, progress: Progress) -> PreparedDatas
         text=tuple(options.text or ()),
         tune_share=options.tune_share,
         marks=options.marks,
-        num_workers=options.num_workers or os.cpu_count() or 1,
+        num_workers=options.num_workers or num_cores(),
     )
     return prepare_synthetic(options.out, made, progress=progress)
 

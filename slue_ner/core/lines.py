@@ -51,16 +51,25 @@ def json_line(line: str) -> Any:
     """The JSON value of one line.
 
     Raises:
-        json.JSONDecodeError: for what is no JSON.
-        ValueError: for half of a surrogate pair, which no file in UTF-8 could hold again, naming
-            the field.
+        ValueError: for what is no JSON, and for half of a surrogate pair, which no file in UTF-8
+            could hold again, naming the field.
     """
     try:
         value = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error}") from error
     except RecursionError as error:
-        raise json.JSONDecodeError("Too many brackets", line[:20], 0) from error
+        raise ValueError("not JSON: too many brackets") from error
     if "\\ud" in line or "\\uD" in line:  # nothing else makes one
         _check_whole_characters(value, "")
+    return value
+
+
+def json_object(line: str) -> dict[str, Any]:
+    """The JSON object of one line; errors as ``json_line``, and for any other value."""
+    value = json_line(line)
+    if not isinstance(value, dict):
+        raise ValueError(f"expected one JSON object a line, got {type(value).__name__}")
     return value
 
 

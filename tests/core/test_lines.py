@@ -1,6 +1,6 @@
 import pytest
 
-from slue_ner.core.lines import json_line, numbered_lines
+from slue_ner.core.lines import json_line, json_object, numbered_lines
 
 
 def test_lines_end_at_line_feeds_and_carriage_returns_alone(tmp_path):
@@ -36,3 +36,16 @@ def test_half_a_character_is_named_with_its_field(line, message):
 
 def test_both_halves_are_a_character():
     assert json_line(r'"\ud83d\ude00"') == "\U0001f600"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "^not JSON: Expecting property name"),
+        ("[" * 100_000, "^not JSON: too many brackets$"),
+        ("[1]", "^expected one JSON object a line, got list$"),
+    ],
+)
+def test_a_line_that_is_no_object_says_what_it_is(line, message):
+    with pytest.raises(ValueError, match=message):
+        json_object(line)
