@@ -24,6 +24,7 @@ from slue_ner.tasks.ctc import CTCTask
 from slue_ner.tasks.frame_targets import FrameOptions, select_timed
 from slue_ner.tasks.frames import FrameTask
 from slue_ner.tasks.pretrain import PretrainTask
+from slue_ner.tasks.reading import check_labelled
 from slue_ner.tasks.targets import LOST_IN_SYMBOLS, CTCOptions, readable, select
 from slue_ner.tasks.units import PretrainOptions, select_for_pretraining, unit_vocabulary
 from slue_ner.text.vocabulary import Vocabulary
@@ -77,6 +78,8 @@ def _new_ctc(
     tune: Sequence[Utterance],
     run_dir: Path,
 ) -> NewTask:
+    if options.target == "tagged":
+        check_labelled(train)
     marks = options.labels if options.target == "tagged" else None
     vocabulary = _vocabulary(run_dir, lambda: _characters(train, marks))
     model, report = new_model(config, vocabulary, run_dir)
@@ -102,6 +105,7 @@ def _new_frames(
     tune: Sequence[Utterance],
     run_dir: Path,
 ) -> NewTask:
+    check_labelled(train)
     encoder, report = new_encoder(config, run_dir)
     limits = _limits(config)
     kept, left_out = select_timed(train, encoder.grid, labels=options.labels, **limits)

@@ -20,7 +20,7 @@ from slue_ner.models.transformer_tagger import pretrained_tagger, tagger_from_st
 from slue_ner.tasks.asr_text import asr_sentences
 from slue_ner.tasks.building import CHECKPOINTS
 from slue_ner.tasks.checkpoint_files import BEST_WEIGHTS, LAST_WEIGHTS, load_weights
-from slue_ner.tasks.reading import read_training, read_tuning
+from slue_ner.tasks.reading import check_labelled, read_training, read_tuning
 from slue_ner.tasks.text_config import TextConfig, TextNEROptions
 from slue_ner.tasks.text_ner import TextNERTask
 from slue_ner.tasks.updates import Fit, begin, listed, peak_memory, run_updates
@@ -46,6 +46,7 @@ def fit_text(config: TextConfig, run_dir: Path, *, console: Console) -> Fit:
     """
     rank, num_ranks = begin(config)
     utterances = read_training(config.data)
+    check_labelled(utterances)
     tuning = read_tuning(config.data, num_ranks=num_ranks)
     labels = _labels([*utterances, *tuning])
     train = [sentence_of(utterance, labels) for utterance in utterances]
