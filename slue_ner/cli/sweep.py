@@ -12,10 +12,15 @@ from typing import Any
 import hydra
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-from slue_ner.cli.config import compose_config, compose_tree, config_folder, plain
+from slue_ner.cli.config import (
+    compose_config,
+    compose_tree,
+    config_folder,
+    parse_overrides,
+    plain,
+)
 from slue_ner.core.files import write_text
 from slue_ner.core.listing import listed
 from slue_ner.pipelines.provenance import SWEEP_COMMAND
@@ -33,7 +38,7 @@ def sweep(overrides: list[str]) -> int:
         ValueError: naming the jobs that cannot be composed, before any starts.
     """
     check_jobs(overrides)
-    parsed = _parsed(overrides)
+    parsed = parse_overrides(overrides)
     fixed = _fixed(parsed)
     folder = Path(str(compose_tree(fixed).run_dir))
     for stale in folder.glob(f"*/{_ERROR_FILE}"):
@@ -87,7 +92,7 @@ def check_jobs(overrides: Sequence[str]) -> None:
     """
     from slue_ner.tasks.text_config import run_config
 
-    parsed = _parsed(overrides)
+    parsed = parse_overrides(overrides)
     fixed = _fixed(parsed)
     jobs = [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
     refused: dict[str, list[str]] = {}
@@ -104,10 +109,6 @@ def check_jobs(overrides: Sequence[str]) -> None:
         raise ValueError(
             f"{count} of {len(jobs)} jobs cannot be composed, so none was started:{listed(reasons)}"
         )
-
-
-def _parsed(overrides: Sequence[str]) -> list[Override]:
-    return [OverridesParser.create().parse_override(override) for override in overrides]
 
 
 def _fixed(parsed: Sequence[Override]) -> list[str]:
