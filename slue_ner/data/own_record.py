@@ -192,6 +192,11 @@ def _words(words: Any) -> tuple[Word, ...] | None:
         start, end = _seconds(word, "start"), _seconds(word, "end")
         if start is None or end is None:
             raise ValueError(f"word {word['text']!r} needs a start and an end in seconds")
+        if not 0 <= start <= end:
+            raise ValueError(
+                f"word {word['text']!r} lasts from {start:g} to {end:g} s; "
+                "expected 0 <= start <= end"
+            )
         read.append(Word(plain(_string(word, "text")), start, end))
     return tuple(read)
 
