@@ -33,6 +33,7 @@ import yaml
 
 from slue_ner.core.files import read_json, sha256, sweep, write_json, write_text
 from slue_ner.core.locks import held
+from slue_ner.core.processes import own_rank
 from slue_ner.models.ctc_model import CTCModel
 from slue_ner.models.text_tagger import TextTagger
 from slue_ner.pipelines.frames_file import FRAMES_FILE
@@ -42,7 +43,6 @@ from slue_ner.tasks.building import CHECKPOINTS, ENCODER_FILE, VOCABULARY_FILE, 
 from slue_ner.tasks.clustering import CENTROIDS_FILE, CLUSTERS_FILE
 from slue_ner.tasks.config import TrainConfig, train_config
 from slue_ner.tasks.loggers import LOG_FILE
-from slue_ner.tasks.ranks import own_rank
 from slue_ner.tasks.text_config import is_text, text_config
 from slue_ner.tasks.text_training import TAGGER_FOLDER, trained_tagger
 from slue_ner.text.vocabulary import Vocabulary
