@@ -124,6 +124,21 @@ def check_unique_ids(splits: Mapping[str, Sequence[Utterance]]) -> None:
             split_of[utterance.id] = name
 
 
+def check_labelled(utterances: Sequence[Utterance]) -> None:
+    """Refuse to learn entities from utterances of which nobody knows them.
+
+    Raises:
+        ValueError: naming the first and what such utterances are good for.
+    """
+    unknown = [utterance.id for utterance in utterances if utterance.split == UNLABELLED]
+    if unknown:
+        raise ValueError(
+            f"the entities of {len(unknown)} utterances of {UNLABELLED}.jsonl, first {unknown[0]}, "
+            "are not known, so they teach none; use that file as data.unlabelled of task=pretrain, "
+            "as data.more of task=ctc_plain, or in `slue-ner lm train --target plain`"
+        )
+
+
 def _check_splits(splits: Mapping[str, Sequence[Utterance]]) -> None:
     check_unique_ids(splits)
     problems: list[str] = []

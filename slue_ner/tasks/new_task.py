@@ -11,6 +11,7 @@ from rich.console import Console
 
 from slue_ner.core.labels import label_set
 from slue_ner.core.types import Utterance
+from slue_ner.data.dataset import check_labelled
 from slue_ner.tasks.base import Task
 from slue_ner.tasks.building import (
     VOCABULARY_FILE,
@@ -24,7 +25,6 @@ from slue_ner.tasks.ctc import CTCTask
 from slue_ner.tasks.frame_targets import FrameOptions, select_timed
 from slue_ner.tasks.frames import FrameTask
 from slue_ner.tasks.pretrain import PretrainTask
-from slue_ner.tasks.reading import check_labelled
 from slue_ner.tasks.targets import LOST_IN_SYMBOLS, CTCOptions, readable, select
 from slue_ner.tasks.units import PretrainOptions, select_for_pretraining, unit_vocabulary
 from slue_ner.text.vocabulary import Vocabulary

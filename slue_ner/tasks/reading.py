@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from slue_ner.core.records import read_manifest
 from slue_ner.core.types import Utterance
-from slue_ner.data.dataset import UNLABELLED
 from slue_ner.data.loading import DataOptions
 
 
@@ -49,21 +47,6 @@ def read_tuning(options: DataOptions, *, num_ranks: int) -> list[Utterance]:
             f"choose a checkpoint on with {num_ranks} devices; prepare the data with a larger share"
         )
     return tune
-
-
-def check_labelled(utterances: Sequence[Utterance]) -> None:
-    """Refuse to learn entities from utterances of which nobody knows them.
-
-    Raises:
-        ValueError: naming the first and what such utterances are good for.
-    """
-    unknown = [utterance.id for utterance in utterances if utterance.split == UNLABELLED]
-    if unknown:
-        raise ValueError(
-            f"the entities of {len(unknown)} utterances of {UNLABELLED}.jsonl, first {unknown[0]}, "
-            "are not known, so they teach none; give that file as data.unlabelled to task=pretrain "
-            "or as data.more to task=ctc_plain"
-        )
 
 
 def _part(utterances: list[Utterance], hours: float) -> list[Utterance]:

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from slue_ner.core.labels import COMBINED, RAW, LabelSet
 from slue_ner.core.records import read_predictions
 from slue_ner.core.types import Utterance
+from slue_ner.data.dataset import check_labelled
 from slue_ner.data.text_batch import Sentence, SentenceDataset, sentence_of, text_loader, text_pass
 from slue_ner.models.adaptation.report import AdaptationReport
 from slue_ner.models.small_tagger import STRUCTURE_FILE, SmallTagger
@@ -20,7 +21,7 @@ from slue_ner.models.transformer_tagger import pretrained_tagger, tagger_from_st
 from slue_ner.tasks.asr_text import asr_sentences
 from slue_ner.tasks.building import CHECKPOINTS
 from slue_ner.tasks.checkpoint_files import BEST_WEIGHTS, LAST_WEIGHTS, load_weights
-from slue_ner.tasks.reading import check_labelled, read_training, read_tuning
+from slue_ner.tasks.reading import read_training, read_tuning
 from slue_ner.tasks.text_config import TextConfig, TextNEROptions
 from slue_ner.tasks.text_ner import TextNERTask
 from slue_ner.tasks.updates import Fit, begin, listed, peak_memory, run_updates

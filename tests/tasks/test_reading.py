@@ -12,7 +12,7 @@ from slue_ner.core.records import read_manifest, write_manifest
 from slue_ner.core.types import EntitySpan, Utterance, Word
 from slue_ner.data.loading import DataOptions
 from slue_ner.tasks import reading
-from slue_ner.tasks.reading import check_labelled, read_training
+from slue_ner.tasks.reading import read_training
 
 
 def options(root: Path, **changes: Any) -> DataOptions:
@@ -181,11 +181,3 @@ def test_every_seed_of_a_model_trains_on_the_same_utterances(
 def test_no_hours_at_all_are_refused(tiny_corpus: Path, hours: Any) -> None:
     with pytest.raises(ValueError, match=r"data\.hours must be positive, or null for all, got"):
         options(tiny_corpus, hours=hours)
-
-
-def test_unknown_entities_teach_none() -> None:
-    known = utterance("a")
-    check_labelled([known])
-    unknown = replace(known, id="b", split="unlabelled", entities=())
-    with pytest.raises(ValueError, match=r"of 1 utterances of unlabelled\.jsonl, first b, are not"):
-        check_labelled([known, unknown])
