@@ -142,13 +142,13 @@ def _compare(reference: Path, found: Path, *, page: Path | None) -> int:
 
 def _records(path: Path) -> list[Utterance] | list[Prediction]:
     """The records of a manifest or of a predictions file; only the former name a split."""
-    from slue_ner.core.lines import json_line, numbered_lines
+    from slue_ner.core.lines import json_object, numbered_lines
     from slue_ner.core.records import read_manifest, read_predictions
 
     first = next((line for _, line in numbered_lines(path) if line.strip()), "")
     try:
-        is_manifest = "split" in json_line(first)
-    except (ValueError, TypeError) as error:
+        is_manifest = "split" in json_object(first)
+    except ValueError as error:
         raise ValueError(f"{path}:1: neither an utterance nor a prediction") from error
     return read_manifest(path) if is_manifest else read_predictions(path)
 

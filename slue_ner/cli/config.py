@@ -10,6 +10,8 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -65,6 +67,7 @@ def compose_tree(overrides: Sequence[str]) -> DictConfig:
     Raises:
         ValueError: as ``compose_config``.
     """
+    parse_overrides(overrides)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(config_folder())):
@@ -74,6 +77,24 @@ def compose_tree(overrides: Sequence[str]) -> DictConfig:
     if OmegaConf.select(config, "task.kind") == TEXT_TASK:
         _refuse_speech(overrides)
     return config
+
+
+def parse_overrides(overrides: Sequence[str]) -> list[Override]:
+    """Overrides as Hydra reads them, alone.
+
+    Raises:
+        ValueError: naming the first that breaks its grammar.
+    """
+    parser = OverridesParser.create()
+    parsed = []
+    for override in overrides:
+        try:
+            parsed.append(parser.parse_override(override))
+        except HydraException as error:
+            raise ValueError(
+                f"override {override!r} cannot be read; write it as group=name or a.b=1"
+            ) from error
+    return parsed
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -105,9 +126,6 @@ def explain(error: Exception) -> str:
     override = re.search(r"Could not override '([^']+)'", message)
     if override:
         return f"override {override.group(1)!r} is unknown; {_nearest_key(override.group(1))}"
-    malformed = re.search(r"Error parsing override '([^']*)'", message)
-    if malformed:
-        return f"override {malformed.group(1)!r} cannot be read; write it as group=name or a.b=1"
     return " ".join(message.split())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from slue_ner.core.canonical_records import ReadingNote
+from slue_ner.core.processes import own_rank
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def notes_on_stderr() -> Iterator[None]:
     ) -> None:
         if not issubclass(category, ReadingNote):
             show(message, category, filename, lineno, file, line)
-        elif str(message) not in said and os.environ.get("RANK", "0") == "0":
+        elif str(message) not in said and not own_rank():
             said.add(str(message))
             print(f"note: {message}", file=sys.stderr)
 

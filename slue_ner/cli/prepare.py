@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slue_ner.core.suggest import nearest
+from slue_ner.core.threads import num_cores
 
 if TYPE_CHECKING:
     from slue_ner.data.dataset import PreparedDataset
@@ -127,7 +127,7 @@ def _synthetic(options: argparse.Namespace, progress: Progress) -> PreparedDatas
         text=tuple(options.text or ()),
         tune_share=options.tune_share,
         marks=options.marks,
-        num_workers=options.num_workers or os.cpu_count() or 1,
+        num_workers=options.num_workers or num_cores(),
     )
     return prepare_synthetic(options.out, made, progress=progress)
 
@@ -217,6 +217,8 @@ def _kind(kinds: Any, name: str, prepare: Run, summary: str) -> argparse.Argumen
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
+    from slue_ner.data.marks import MARK_CHOICES
+
     parser.add_argument("out", type=Path, help="folder for the manifests")
     parser.add_argument(
         "--tune-share",
@@ -227,8 +229,8 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of everything drawn at random")
     parser.add_argument(
         "--marks",
-        choices=("keep", "remove", "leave-out"),
-        default="keep",
+        choices=MARK_CHOICES,
+        default=MARK_CHOICES[0],
         help="texts with words such as & or $, which are entity marks, or with |: keep them (not "
         "trained on), take the marks out, or leave the utterances out (default: keep)",
     )

@@ -5,21 +5,27 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-from slue_ner.cli.config import compose_config, compose_tree, config_folder, plain
+from slue_ner.cli.config import (
+    compose_config,
+    compose_tree,
+    config_folder,
+    parse_overrides,
+    plain,
+)
 from slue_ner.core.files import write_text
+from slue_ner.core.listing import listed
 from slue_ner.pipelines.provenance import SWEEP_COMMAND
 
 _ERROR_FILE = "error.txt"
-_LISTED = 20
 _LEFT_OUT_OF_NAMES = "hydra.job.config.override_dirname.exclude_keys"
 
 
@@ -31,9 +37,9 @@ def sweep(overrides: list[str]) -> int:
     Raises:
         ValueError: naming the jobs that cannot be composed, before any starts.
     """
-    parsed = [OverridesParser.create().parse_override(override) for override in overrides]
-    fixed = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
-    _check_jobs(parsed, fixed)
+    check_jobs(overrides)
+    parsed = parse_overrides(overrides)
+    fixed = _fixed(parsed)
     folder = Path(str(compose_tree(fixed).run_dir))
     for stale in folder.glob(f"*/{_ERROR_FILE}"):
         stale.unlink()
@@ -78,9 +84,16 @@ def sweep_job(config: Any) -> int:
     return 0
 
 
-def _check_jobs(parsed: list[Override], fixed: list[str]) -> None:
+def check_jobs(overrides: Sequence[str]) -> None:
+    """Compose every combination of the overrides.
+
+    Raises:
+        ValueError: naming the jobs that cannot be composed, with the reasons.
+    """
     from slue_ner.tasks.text_config import run_config
 
+    parsed = parse_overrides(overrides)
+    fixed = _fixed(parsed)
     jobs = [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
     refused: dict[str, list[str]] = {}
     for job in jobs:
@@ -93,12 +106,13 @@ def _check_jobs(parsed: list[Override], fixed: list[str]) -> None:
     if refused:
         count = sum(map(len, refused.values()))
         reasons = [f"{names[0]}: {error}" for error, names in refused.items()]
-        more = "" if len(reasons) <= _LISTED else f"\n  and {len(reasons) - _LISTED} more"
         raise ValueError(
-            f"{count} of {len(jobs)} jobs cannot be composed, so none was started:\n  "
-            + "\n  ".join(reasons[:_LISTED])
-            + more
+            f"{count} of {len(jobs)} jobs cannot be composed, so none was started:{listed(reasons)}"
         )
+
+
+def _fixed(parsed: Sequence[Override]) -> list[str]:
+    return [o.input_line or "" for o in parsed if not o.is_sweep_override()]
 
 
 def _launch(overrides: list[str]) -> int:

@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slue_ner.core.threads import num_cores
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -71,7 +73,7 @@ def run(arguments: list[str]) -> int:
     RUNS.mkdir(parents=True, exist_ok=True)
     # the slow ones first, so that no core waits at the end
     trainings = sorted({**STRATEGIES, **PARTS}.items(), key=lambda item: item[0] in _QUICK)
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(max_workers=num_cores()) as pool:
         statuses = list(pool.map(lambda item: _train(item[0], item[1], console), trainings))
     if any(statuses):
         return 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -54,12 +53,13 @@ def run(arguments: list[str]) -> int:
 def train(values: dict[str, Any], run_dir: Path) -> int:
     """Train and report one run; 130 when it was asked to stop and has saved its state."""
     from slue_ner.cli.console import stdout
+    from slue_ner.core.processes import own_rank
     from slue_ner.pipelines.experiment import run_experiment
     from slue_ner.pipelines.run_files import METRICS_FILE
     from slue_ner.tasks.checkpoints import StopRequestedError
 
     console = stdout()
-    console.quiet = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) != "0"
+    console.quiet = own_rank() != 0
     try:
         metrics = run_experiment(values, run_dir, console=console)
     except StopRequestedError as stop:

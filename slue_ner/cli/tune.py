@@ -45,7 +45,7 @@ _DECODING_EXAMPLE = """example:
       --decoding decoding.yaml
 """
 
-_NUM_SHOWN = 5
+_NUM_SHOWN = 5  # of the best trials
 
 
 def run(arguments: list[str]) -> int:
@@ -112,13 +112,13 @@ def _tune_decoding(options: argparse.Namespace) -> int:
 
 def _say_without_emissions(references: Sequence[Utterance], emissions: StoredEmissions) -> None:
     """Name the references whose audio could not be read when the emissions were made."""
+    from slue_ner.core.listing import shown
+
     missing = [reference.id for reference in references if reference.id not in emissions]
     if 0 < len(missing) < len(references):
-        more = len(missing) - _NUM_SHOWN
         print(
             f"{len(missing)} of {len(references)} references have no emissions in "
-            f"{emissions.folder} and do not count: {', '.join(missing[:_NUM_SHOWN])}"
-            + (f" and {more} more" if more > 0 else "")
+            f"{emissions.folder} and do not count: {shown(missing)}"
         )
 
 

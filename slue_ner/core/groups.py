@@ -28,10 +28,15 @@ class Group(NamedTuple):
         return f"{self.kind} {self.name}"
 
 
+def speaker_name(value: object) -> str | None:
+    """A speaker as a data set names it; ``None`` where that is only the trace of a missing name."""
+    name = "" if value is None else str(value)
+    return None if name.strip() in _NOBODY else name
+
+
 def known_speaker(utterance: Utterance) -> str | None:
-    """The speaker; ``None`` also where a name is only the trace of a missing one."""
-    speaker = utterance.speaker
-    return None if speaker is None or speaker.strip() in _NOBODY else speaker
+    """The speaker of an utterance, if there is a name."""
+    return speaker_name(utterance.speaker)
 
 
 def group_of(utterance: Utterance) -> Group:

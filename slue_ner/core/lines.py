@@ -59,20 +59,28 @@ def json_line(line: str) -> Any:
     """The JSON value of one line.
 
     Raises:
-        json.JSONDecodeError: for what is no JSON.
-        ValueError: for half of a surrogate pair, which no file in UTF-8 could hold again, naming
-            the field.
+        ValueError: for what is no JSON, and for half of a surrogate pair, which no file in UTF-8
+            could hold again, naming the field.
     """
     try:
         value = json.loads(line)
+    except json.JSONDecodeError as error:
+        # a line is one of many, so Python's own "line 1" would mislead
+        raise ValueError(f"not JSON: {error.msg} (character {error.pos + 1})") from error
     except RecursionError as error:
-        raise json.JSONDecodeError("Too many brackets", line[:20], 0) from error
-    except json.JSONDecodeError:
-        raise
+        raise ValueError("not JSON: too many brackets") from error
     except ValueError as error:  # Python's limit of 4,300 digits
-        raise json.JSONDecodeError("A number with too many digits", line[:20], 0) from error
+        raise ValueError("not JSON: a number with too many digits") from error
     if "\\ud" in line or "\\uD" in line:  # nothing else makes one
         _check_whole_characters(value, "")
+    return value
+
+
+def json_object(line: str) -> dict[str, Any]:
+    """The JSON object of one line; errors as ``json_line``, and for any other value."""
+    value = json_line(line)
+    if not isinstance(value, dict):
+        raise ValueError(f"expected one JSON object a line, got {type(value).__name__}")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Many sentences as one: the first of them, and how many more there are."""
+"""Many sentences or ids as one: the first of them, and how many more there are."""
 
 from __future__ import annotations
 
@@ -14,6 +14,25 @@ def listed(sentences: Sequence[str]) -> str:
     more = len(sentences) - MOST_LISTED
     ending = [f"and {more} more"] if more > 0 else []
     return "\n  ".join(["", *sentences[:MOST_LISTED], *ending])
+
+
+def shown(ids: Sequence[str], most: int = 5, *, between: str = ", ") -> str:
+    """The first few ids in one line, and the number of the others."""
+    more = len(ids) - most
+    return between.join(ids[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def refuse(problems: Sequence[str], what: str) -> None:
+    """Raise ``ValueError`` if there are problems: a single one as it is, several in a list.
+
+    Args:
+        problems: sentences.
+        what: cannot be used, behind their number: ``utterances``, ``of 12 lines``.
+    """
+    if len(problems) == 1:
+        raise ValueError(problems[0])
+    if problems:
+        raise ValueError(f"{len(problems)} {what} cannot be used:{listed(problems)}")
 
 
 def list_reasons(reasons: Mapping[str, str]) -> str:

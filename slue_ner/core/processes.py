@@ -61,6 +61,16 @@ def signed(text: str) -> Process | None:
     return None if found is None else Process(found[1], int(found[2]), int(found[3]))
 
 
+def own_rank() -> int:
+    """The rank of the process that asks, as torchrun or SLURM says; 0 when it was started alone."""
+    return int(os.environ["RANK"] if torchrun_started() else os.environ.get("SLURM_PROCID", "0"))
+
+
+def torchrun_started() -> bool:
+    """Whether torchrun started the process that asks."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
 @functools.lru_cache(maxsize=1)
 def _process(pid: int) -> Process:
     boot = _read(_PROC / "sys/kernel/random/boot_id") or os.uname().nodename

@@ -21,7 +21,7 @@ from slue_ner.core.canonical_records import (
 )
 from slue_ner.core.fields import Json, check_keys, optional, typed, value_of
 from slue_ner.core.files import atomic_path
-from slue_ner.core.lines import json_line, numbered_lines
+from slue_ner.core.lines import json_object, numbered_lines
 from slue_ner.core.types import EntitySpan, Prediction, TokenSpan, Utterance, Word
 from slue_ner.core.validation import check_prediction, check_utterance
 
@@ -196,14 +196,7 @@ def _read_records(path: Path, parse: Callable[[Json], Record]) -> list[Record]:
         if not line.strip():
             continue
         try:
-            record = json_line(line)
-            if not isinstance(record, dict):
-                raise ValueError(f"expected one JSON object a line, got {type(record).__name__}")
-            parsed = parse(record)
-        except json.JSONDecodeError as error:
-            raise ValueError(
-                f"{path}:{number}: no JSON from character {error.pos + 1} on: {error.msg}"
-            ) from error
+            parsed = parse(json_object(line))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"{path}:{number}: {error}") from error
         if parsed.id in line_of:

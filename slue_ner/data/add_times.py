@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from slue_ner.core.files import sha256
-from slue_ner.core.listing import listed
+from slue_ner.core.listing import list_reasons, shown
 from slue_ner.core.records import read_manifest
 from slue_ner.core.types import Utterance, Word
 from slue_ner.data.alignment_marks import is_mark
@@ -18,7 +18,6 @@ from slue_ner.data.dataset import (
     check_unique_ids,
     write_dataset,
 )
-from slue_ner.data.survey import shown
 from slue_ner.data.time_sources import WordTimes, read_word_times
 from slue_ner.data.word_fit import with_word_times
 from slue_ner.data.word_order import TimeChanges
@@ -56,7 +55,7 @@ def prepare_word_times(manifest: Path, out: Path, *, source: Path) -> PreparedDa
     misfits = {**misfits, **times.problems}
     num_timed = sum(id_ in times.tiers and id_ not in misfits for id_ in ids)
     if not num_timed:
-        reason = f":{listed(_sentences(misfits))}" if misfits else ""
+        reason = f":{list_reasons(misfits)}" if misfits else ""
         raise ValueError(f"{source} has times for not one of {manifest}'s utterances{reason}")
     notes = [*_counts(splits, times, misfits), *changes.notes(), *_left_out(misfits, times)]
     counts = write_dataset(
@@ -147,7 +146,7 @@ def _left_out(misfits: Mapping[str, str], times: WordTimes) -> list[str]:
     if misfits:
         notes.append(
             f"{len(misfits)} could not be used, so that these utterances stay as they were:"
-            + listed(_sentences(misfits))
+            + list_reasons(misfits)
         )
     if times.latin:
         notes.append(
@@ -158,7 +157,3 @@ def _left_out(misfits: Mapping[str, str], times: WordTimes) -> list[str]:
         others = shown(times.others)
         notes.append(f"{len(times.others)} ids with times are in no manifest: {others}")
     return notes
-
-
-def _sentences(misfits: Mapping[str, str]) -> list[str]:
-    return [f"{id_}: {reason}" for id_, reason in misfits.items()]

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from slue_ner.core.files import read_json, sha256, write_json
-from slue_ner.core.listing import listed
+from slue_ner.core.groups import known_speaker
+from slue_ner.core.listing import refuse
 from slue_ner.core.records import SCHEMA, write_manifest
 from slue_ner.core.time import Seconds
 from slue_ner.core.types import Utterance
@@ -123,6 +124,21 @@ def check_unique_ids(splits: Mapping[str, Sequence[Utterance]]) -> None:
             split_of[utterance.id] = name
 
 
+def check_labelled(utterances: Sequence[Utterance]) -> None:
+    """Refuse to learn entities from utterances of which nobody knows them.
+
+    Raises:
+        ValueError: naming the first and what such utterances are good for.
+    """
+    unknown = [utterance.id for utterance in utterances if utterance.split == UNLABELLED]
+    if unknown:
+        raise ValueError(
+            f"the entities of {len(unknown)} utterances of {UNLABELLED}.jsonl, first {unknown[0]}, "
+            "are not known, so they teach none; use that file as data.unlabelled of task=pretrain, "
+            "as data.more of task=ctc_plain, or in `slue-ner lm train --target plain`"
+        )
+
+
 def _check_splits(splits: Mapping[str, Sequence[Utterance]]) -> None:
     check_unique_ids(splits)
     problems: list[str] = []
@@ -140,10 +156,7 @@ def _check_splits(splits: Mapping[str, Sequence[Utterance]]) -> None:
                     f"utterance {utterance.id}: says split {utterance.split!r} "
                     f"but is listed under {name!r}"
                 )
-    if len(problems) == 1:
-        raise ValueError(problems[0])
-    if problems:
-        raise ValueError(f"{len(problems)} utterances cannot be used:{listed(problems)}")
+    refuse(problems, "utterances")
 
 
 def _check_name(split: str) -> None:
@@ -171,7 +184,7 @@ def _relative_to(out: Path, utterance: Utterance) -> Utterance:
 
 
 def _count(path: Path, utterances: Sequence[Utterance]) -> SplitCounts:
-    speakers = {utterance.speaker for utterance in utterances} - {None}
+    speakers = set(map(known_speaker, utterances)) - {None}
     labels = Counter(e.label for utterance in utterances for e in utterance.entities if e.label)
     return SplitCounts(
         num_utterances=len(utterances),

@@ -11,6 +11,7 @@ import pyarrow.parquet as parquet
 
 from slue_ner.core.canonical import Changes
 from slue_ner.core.files import sha256
+from slue_ner.core.groups import speaker_name
 from slue_ner.core.suggest import nearest
 from slue_ner.core.types import Utterance
 from slue_ner.data.dataset import PreparedDataset, clear_dataset
@@ -149,7 +150,6 @@ def _utterance(
         check_spans(published, spans)
         published, spans = canonical_spans(published, spans, where=id_, changes=changes)
         text, entities = ner_form(published, spans)
-        speaker = row["speaker_id"]
         return Utterance(
             id=id_,
             split=split,
@@ -157,7 +157,7 @@ def _utterance(
             num_samples=None,
             sample_rate=16_000,
             text=text,
-            speaker=None if speaker in (None, "", "None") else str(speaker),
+            speaker=speaker_name(row["speaker_id"]),
             asr_text=asr_form(published),
             raw_text=row["raw_text"],
             entities=entities,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from slue_ner.core.listing import shown
 from slue_ner.core.types import Utterance
 from slue_ner.data.audio import SAMPLE_RATE, AudioError
 from slue_ner.data.dataset import (
@@ -19,7 +20,7 @@ from slue_ner.data.dataset import (
 from slue_ner.data.marks import settle_marks
 from slue_ner.data.own_words import with_own_words
 from slue_ner.data.splits import with_dev, with_tune
-from slue_ner.data.survey import Progress, Survey, shown, survey_audio, unusable_audio
+from slue_ner.data.survey import Progress, Survey, survey_audio, unusable_audio
 
 _TRAINED_ON = ("fine-tune", "tune", UNLABELLED)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Sequence
@@ -12,8 +11,8 @@ from typing import Any
 
 from slue_ner.core.canonical import Changes
 from slue_ner.core.files import sha256
-from slue_ner.core.lines import json_line, numbered_lines
-from slue_ner.core.listing import listed
+from slue_ner.core.lines import json_object, numbered_lines
+from slue_ner.core.listing import refuse, shown
 from slue_ner.core.records import read_manifest
 from slue_ner.core.suggest import nearest
 from slue_ner.core.types import Utterance
@@ -22,7 +21,7 @@ from slue_ner.data.dataset import SPLITS, UNLABELLED, PreparedDataset
 from slue_ner.data.intake import finish_dataset
 from slue_ner.data.own_record import TextRules, own_utterance
 from slue_ner.data.own_words import with_entity_times
-from slue_ner.data.survey import Progress, shown
+from slue_ner.data.survey import Progress
 from slue_ner.data.word_order import TimeChanges
 
 
@@ -117,13 +116,9 @@ def _read_lines(source: Path) -> list[_Line]:
 
 def _parsed(line: str) -> dict[str, Any] | ValueError:
     try:
-        record = json_line(line)
+        return json_object(line)
     except ValueError as error:
-        kind = "not JSON: " if isinstance(error, json.JSONDecodeError) else ""
-        return ValueError(f"{kind}{error}")
-    if not isinstance(record, dict):
-        return ValueError(f"expected one JSON object a line, got {type(record).__name__}")
-    return record
+        return error
 
 
 def _any_has(key: str, lines: Sequence[_Line]) -> bool:
@@ -156,10 +151,7 @@ def _own_utterances(
         if line.get("entities") is None:
             unlabelled.append(utterance.id)
         utterances.append(utterance)
-    if len(problems) == 1:
-        raise ValueError(problems[0])
-    if problems:
-        raise ValueError(f"{len(problems)} of {len(lines)} lines cannot be used:{listed(problems)}")
+    refuse(problems, f"of {len(lines)} lines")
     notes = _held_out(utterances, lines, share)
     if len(unlabelled) == len(utterances):
         notes += [_NO_ENTITIES] if utterances else []

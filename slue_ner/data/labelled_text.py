@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any
 
 from slue_ner.core.canonical import Changes
 from slue_ner.core.canonical_records import Note, warn
-from slue_ner.core.lines import json_line, numbered_lines
+from slue_ner.core.groups import speaker_name
+from slue_ner.core.lines import json_object, numbered_lines
 from slue_ner.core.records import read_manifest
 from slue_ner.core.suggest import nearest
 from slue_ner.core.types import Utterance
@@ -90,13 +90,9 @@ def _read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            record = json_line(line)
+            records.append((number, json_object(line)))
         except ValueError as error:
-            kind = "not JSON: " if isinstance(error, json.JSONDecodeError) else ""
-            raise ValueError(f"{path}:{number}: {kind}{error}") from error
-        if not isinstance(record, dict):
-            raise ValueError(f"{path}:{number}: expected one JSON object a line")
-        records.append((number, record))
+            raise ValueError(f"{path}:{number}: {error}") from error
     return records
 
 
@@ -120,7 +116,6 @@ def _utterance(record: dict[str, Any], changes: Changes) -> Utterance:
     check_spans(raw_text, spans)
     read, spans = canonical_spans(raw_text, spans, where=record["id"], changes=changes)
     text, entities = ner_form(read, spans, whole_words=True)
-    speaker = record.get("speaker")
     return Utterance(
         id=record["id"],
         split=record.get("split", "fine-tune"),
@@ -128,7 +123,7 @@ def _utterance(record: dict[str, Any], changes: Changes) -> Utterance:
         num_samples=None,
         sample_rate=16_000,
         text=text,
-        speaker=None if speaker is None else str(speaker),
+        speaker=speaker_name(record.get("speaker")),
         asr_text=asr_form(read),
         raw_text=raw_text,
         entities=entities,

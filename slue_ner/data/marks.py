@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from slue_ner.core.labels import COMBINED
+from slue_ner.core.listing import MOST_LISTED, shown
 from slue_ner.core.types import Utterance
 from slue_ner.text.marks import lost_words, survives_everywhere, without_marks
 from slue_ner.text.markup import DELIMITER
 
 MARK_CHOICES = ("keep", "remove", "leave-out")
 """Keep such texts, which training passes over; take the marks out of them; leave them out."""
-
-_NUM_LISTED = 20
 
 Splits = Mapping[str, Sequence[Utterance]]
 
@@ -69,10 +68,10 @@ def _done(choice: str, gone: Sequence[str]) -> str:
 def listed_words(lost: Mapping[str, Sequence[str]]) -> str:
     """The first twenty ids with their words, those of the raw set alone marked, and counts."""
     ids = [f"{id_} ({', '.join(map(_named, words))})" for id_, words in lost.items()]
+    first = shown(ids, MOST_LISTED, between="; ")
     counts = Counter(word for words in lost.values() for word in words)
-    more = f" and {len(ids) - _NUM_LISTED} more" if len(ids) > _NUM_LISTED else ""
-    frequent = ", ".join(f"{word!r} in {count}" for word, count in counts.most_common(_NUM_LISTED))
-    return f"{'; '.join(ids[:_NUM_LISTED])}{more}; texts by word: {frequent}"
+    frequent = ", ".join(f"{word!r} in {count}" for word, count in counts.most_common(MOST_LISTED))
+    return f"{first}; texts by word: {frequent}"
 
 
 def _named(word: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from slue_ner.core.canonical import Changes
+from slue_ner.core.groups import speaker_name
 from slue_ner.core.labels import check_label
 from slue_ner.core.suggest import nearest
 from slue_ner.core.types import EntitySpan, Utterance, Word
@@ -89,7 +90,7 @@ def own_utterance(
         num_samples=None,
         sample_rate=16_000,
         text=normalized,
-        speaker=speaker,
+        speaker=speaker_name(speaker),
         asr_text=asr_text,
         raw_text=original,
         words=_words(record.get("words")),
@@ -191,6 +192,11 @@ def _words(words: Any) -> tuple[Word, ...] | None:
         start, end = _seconds(word, "start"), _seconds(word, "end")
         if start is None or end is None:
             raise ValueError(f"word {word['text']!r} needs a start and an end in seconds")
+        if not 0 <= start <= end:
+            raise ValueError(
+                f"word {word['text']!r} lasts from {start:g} to {end:g} s; "
+                "expected 0 <= start <= end"
+            )
         read.append(Word(plain(_string(word, "text")), start, end))
     return tuple(read)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from slue_ner.core.listing import listed
+from slue_ner.core.listing import list_reasons
 from slue_ner.core.types import Utterance
 from slue_ner.data.word_fit import with_word_times
 from slue_ner.data.word_order import TimeChanges
@@ -27,7 +27,7 @@ def with_own_words(
     """
     timed: dict[str, list[Utterance]] = {}
     every = TimeChanges()
-    misfits: list[str] = []
+    misfits: dict[str, str] = {}
     for split, utterances in splits.items():
         timed[split] = []
         for utterance in utterances:
@@ -36,14 +36,14 @@ def with_own_words(
                     utterance, changes = with_entity_times(utterance)
                     every += changes
                 except ValueError as error:
-                    misfits.append(f"{utterance.id}: {error}")
+                    misfits[utterance.id] = str(error)
                     utterance = replace(utterance, words=None)
             timed[split].append(utterance)
     notes = every.notes()
     if misfits:
         notes.append(
             f"the words of {len(misfits)} utterances could not be used, so that these have no "
-            f"word times:{listed(misfits)}"
+            f"word times:{list_reasons(misfits)}"
         )
     return timed, notes
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slue_ner.core.files import sha256
+from slue_ner.core.listing import shown
 from slue_ner.core.types import Utterance
 from slue_ner.data.dataset import PreparedDataset
 from slue_ner.data.hub_parquet import has_parquet
@@ -16,7 +17,7 @@ from slue_ner.data.slue_nel_files import is_official, read_official_rows
 from slue_ner.data.slue_nel_hub import CONFIG, read_hub_rows
 from slue_ner.data.slue_nel_join import join_ner, read_ner
 from slue_ner.data.slue_nel_row import NelRow, NelUtterance, nel_utterance
-from slue_ner.data.survey import Progress, shown
+from slue_ner.data.survey import Progress
 
 
 def prepare_slue_nel(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from slue_ner.core.files import sha256
+from slue_ner.core.groups import speaker_name
 from slue_ner.data.dataset import clear_dataset
 from slue_ner.data.slue_nel_hub import ENTITY_FIELDS, nel_entities
 from slue_ner.data.slue_nel_row import NelRow
@@ -134,14 +135,13 @@ def _row(
                 "there is no audio file of this name; prepare SLUE-VoxPopuli and give it as NER "
                 "(--ner)"
             )
-    speaker = fields.get("speaker_id")
     return NelRow(
         id=id_,
         split=_split(fields, path),
         text=text,
         words=None if textgrid is None else tuple(words_tier(textgrid)) or None,
         entities=nel_entities(_literal(next(fields[name] for name in _ENTITIES if name in fields))),
-        speaker=None if speaker in (None, "", "None") else speaker,
+        speaker=speaker_name(fields.get("speaker_id")),
         audio=sound,
     )
 

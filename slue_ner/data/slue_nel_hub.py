@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from slue_ner.core.groups import speaker_name
 from slue_ner.core.types import Word
 from slue_ner.data.dataset import clear_dataset
 from slue_ner.data.hub_audio import AudioFolder
@@ -105,14 +106,13 @@ def _row(row: dict[str, Any], *, where: str, split: str, audio: AudioFolder | No
     try:
         if not isinstance(row["id"], str) or not isinstance(row["text"], str):
             raise ValueError("id and text should be strings")
-        speaker = row.get("speaker_id")
         return NelRow(
             id=row["id"],
             split=split,
             text=row["text"],
             words=nel_words(parallel_lists(row["word_timestamps"], WORD_FIELDS)),
             entities=nel_entities(parallel_lists(row["ne_timestamps"], ENTITY_FIELDS)),
-            speaker=None if speaker in (None, "", "None") else str(speaker),
+            speaker=speaker_name(row.get("speaker_id")),
             audio=None if audio is None else audio.write(row["id"], row["audio"], split=split),
         )
     except ValueError as error:

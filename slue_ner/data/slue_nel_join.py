@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from slue_ner.core.listing import shown
 from slue_ner.core.records import read_manifest
 from slue_ner.core.types import EntitySpan, Utterance
-from slue_ner.data.survey import shown
 
 _SPLITS = ("dev", "test")
 

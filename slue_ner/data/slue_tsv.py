@@ -9,6 +9,7 @@ from pathlib import Path
 
 from slue_ner.core.canonical import Changes
 from slue_ner.core.canonical_records import Note, warn
+from slue_ner.core.groups import speaker_name
 from slue_ner.core.suggest import nearest
 from slue_ner.core.types import Utterance
 from slue_ner.text.normalize import LabeledSpan, asr_form, check_spans, ner_form
@@ -131,7 +132,7 @@ def _utterance(row: dict[str, str], changes: Changes) -> Utterance:
         num_samples=None,
         sample_rate=16_000,
         text=text,
-        speaker=None if row["speaker_id"] in ("None", "") else row["speaker_id"],
+        speaker=speaker_name(row["speaker_id"]),
         asr_text=asr_form(published),
         raw_text=row["raw_text"],
         entities=entities,

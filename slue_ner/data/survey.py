@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from slue_ner.core.listing import list_reasons
+from slue_ner.core.listing import list_reasons, shown
+from slue_ner.core.threads import num_cores
 from slue_ner.data.audio import AudioError, AudioInfo, hear, is_silent, probe
 
 Progress = Callable[[int, int], None]
 """Called with ``(done, total)``."""
-
-_NUM_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ def survey_audio(
             return error
 
     # decoding leaves the interpreter, so threads help; a dozen would only fight over the disk
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(8, num_cores())) as pool:
         results = pool.map(look, paths.values())
         for done, (id_, result) in enumerate(zip(paths, results, strict=True), start=1):
             if isinstance(result, AudioError):
@@ -105,9 +103,3 @@ def unusable_audio(unusable: Mapping[str, str], *, num_files: int, fate: str = "
     return (
         f"{len(unusable)} of {num_files} audio files cannot be used{fate}:{list_reasons(unusable)}"
     )
-
-
-def shown(ids: tuple[str, ...] | list[str]) -> str:
-    """The first few ids, and how many more there are."""
-    more = f" and {len(ids) - _NUM_SHOWN} more" if len(ids) > _NUM_SHOWN else ""
-    return ", ".join(ids[:_NUM_SHOWN]) + more

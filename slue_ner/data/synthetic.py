@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from slue_ner.core.files import read_json, sha256, write_json
+from slue_ner.core.listing import shown
 from slue_ner.core.types import Utterance
 from slue_ner.data.casting import cast_voices
 from slue_ner.data.dataset import (
@@ -26,7 +27,7 @@ from slue_ner.data.random_words import RANDOM_WORDS, write_random_sentences
 from slue_ner.data.sentences import write_sentences
 from slue_ner.data.splits import with_tune
 from slue_ner.data.spoken import speak_scripts
-from slue_ner.data.survey import Progress, shown
+from slue_ner.data.survey import Progress
 from slue_ner.data.voices import BASES
 from slue_ner.text.normalize import asr_form, ner_form
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from slue_ner.core.listing import shown
 from slue_ner.core.types import Prediction, Utterance
 
 NUM_NAMED = 3
@@ -69,15 +70,9 @@ def join(
     )
 
 
-def listed(ids: Sequence[str]) -> str:
-    """The first few ids and how many more there are."""
-    more = len(ids) - NUM_NAMED
-    return ", ".join(ids[:NUM_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
 def _refuse(ids: Sequence[str], what: str) -> None:
     if ids:
-        raise ValueError(f"{len(ids)} ids ({listed(ids)}) {what}")
+        raise ValueError(f"{len(ids)} ids ({shown(ids, NUM_NAMED)}) {what}")
 
 
 def _scorable(prediction: Prediction | None, id: str) -> Prediction:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from slue_ner.core.groups import known_speaker
+from slue_ner.core.listing import shown
 from slue_ner.core.records import SCHEMA
 from slue_ner.core.types import Prediction, Utterance
 from slue_ner.evaluation.bootstrap import BootstrapOptions, clusters
 from slue_ner.evaluation.counts import Counts
 from slue_ner.evaluation.intervals import Intervals, make_intervals
-from slue_ner.evaluation.joining import join, listed
+from slue_ner.evaluation.joining import NUM_NAMED, join
 from slue_ner.evaluation.nel import nel_obstacle
 from slue_ner.evaluation.nel_score import NelScore
 from slue_ner.evaluation.ner import EntityScore
@@ -142,8 +143,9 @@ def _finds_entities(predictions: Sequence[Prediction]) -> bool:
     null = [prediction.id for prediction in known if prediction.entities is None]
     if null and len(null) < len(known):
         raise ValueError(
-            f"{len(null)} predictions ({listed(null)}) have entities null, that is not known, and "
-            f"the other {len(known) - len(null)} have a list; write [] where none was found"
+            f"{len(null)} predictions ({shown(null, NUM_NAMED)}) have entities null, that is not "
+            f"known, and the other {len(known) - len(null)} have a list; write [] where none was "
+            "found"
         )
     return not null
 
@@ -202,7 +204,7 @@ def _absent(references: Sequence[Utterance], statistics: Statistics) -> dict[str
     }
     for path, (field, ids) in untold.items():
         if ids:
-            reasons[path] = f"{len(ids)} references have no {field}: {listed(ids)}"
+            reasons[path] = f"{len(ids)} references have no {field}: {shown(ids, NUM_NAMED)}"
     for name, entities in statistics.entities.items():
         if entities.macro is None:
             reasons[f"{name}.macro"] = "no label occurs in references or predictions"

@@ -33,14 +33,16 @@ import yaml
 
 from slue_ner.core.files import read_json, sha256, sweep, write_json, write_text
 from slue_ner.core.locks import held
+from slue_ner.core.processes import own_rank
 from slue_ner.models.ctc_model import CTCModel
 from slue_ner.models.text_tagger import TextTagger
+from slue_ner.pipelines.frames_file import FRAMES_FILE
+from slue_ner.pipelines.localizing import LOCALIZER_FILE
 from slue_ner.pipelines.run_files import CONFIG_FILE, METRICS_FILE, read_config
 from slue_ner.tasks.building import CHECKPOINTS, ENCODER_FILE, VOCABULARY_FILE, trained_model
 from slue_ner.tasks.clustering import CENTROIDS_FILE, CLUSTERS_FILE
 from slue_ner.tasks.config import TrainConfig, train_config
 from slue_ner.tasks.loggers import LOG_FILE
-from slue_ner.tasks.ranks import own_rank
 from slue_ner.tasks.text_config import is_text, text_config
 from slue_ner.tasks.text_training import TAGGER_FOLDER, trained_tagger
 from slue_ner.text.vocabulary import Vocabulary
@@ -48,8 +50,11 @@ from slue_ner.text.vocabulary import Vocabulary
 DATA_FILE = "data.json"
 PREDICTIONS = "predictions"
 
-_STARTED = (DATA_FILE, VOCABULARY_FILE, ENCODER_FILE, CLUSTERS_FILE, CENTROIDS_FILE)
-"""What a start writes before there is anything to go on from, beside config and tagger."""
+_STARTED = (
+    *(DATA_FILE, VOCABULARY_FILE, ENCODER_FILE, CLUSTERS_FILE, CENTROIDS_FILE),
+    *(LOCALIZER_FILE, FRAMES_FILE),  # of weights that somebody has removed
+)
+"""What may stand in a folder without a saved state, beside config and tagger."""
 
 _PATIENCE = 60.0  # seconds that other ranks give the first one to claim the folder
 

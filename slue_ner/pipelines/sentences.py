@@ -15,6 +15,7 @@ from slue_ner.core.labels import LabelSet, label_set
 from slue_ner.core.lines import BYTE_ORDER_MARK
 from slue_ner.core.packed import DAMAGED, open_unpacked
 from slue_ner.core.records import read_manifest
+from slue_ner.data.dataset import check_labelled
 from slue_ner.data.marks import listed_words
 from slue_ner.decoding.ngram_counts import check_words, split
 from slue_ner.text.marks import lost_words, survives
@@ -88,6 +89,8 @@ def _of_manifest(
             f"{path}: utterance {of_test.id} is of the split test, which no language model may be "
             "trained on; train on 'fine-tune'"
         )
+    if labels is not None:
+        check_labelled(utterances)
     lost = {u.id: lost_words(u.text) for u in utterances if not survives(u, labels)}
     if lost:
         note(

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from slue_ner.core.listing import list_reasons
 from slue_ner.core.types import Utterance
 from slue_ner.data.batch import Batch, FrameLabels
 from slue_ner.models.adaptation.freezing import freeze, unfreeze
@@ -89,10 +90,9 @@ class Task(ResumableTask):
         """As ``ResumableTask.training_step``; audio that cannot be read is counted."""
         self.unreadable.update(batch.unreadable)
         if len(self.unreadable) > max(1, MAX_UNREADABLE * self.num_train):
-            reasons = "; ".join(list(self.unreadable.values())[:5])
             raise ValueError(
                 f"{len(self.unreadable)} of {self.num_train} training files cannot be read, more "
-                f"than {MAX_UNREADABLE:.0%}: {reasons}"
+                f"than {MAX_UNREADABLE:.0%}:{list_reasons(self.unreadable)}"
             )
         return super().training_step(batch, batch_idx)
 

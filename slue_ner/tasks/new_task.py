@@ -11,6 +11,7 @@ from rich.console import Console
 
 from slue_ner.core.labels import label_set
 from slue_ner.core.types import Utterance
+from slue_ner.data.dataset import check_labelled
 from slue_ner.tasks.base import Task
 from slue_ner.tasks.building import (
     VOCABULARY_FILE,
@@ -77,6 +78,8 @@ def _new_ctc(
     tune: Sequence[Utterance],
     run_dir: Path,
 ) -> NewTask:
+    if options.target == "tagged":
+        check_labelled(train)
     marks = options.labels if options.target == "tagged" else None
     vocabulary = _vocabulary(run_dir, lambda: _characters(train, marks))
     model, report = new_model(config, vocabulary, run_dir)
@@ -102,6 +105,7 @@ def _new_frames(
     tune: Sequence[Utterance],
     run_dir: Path,
 ) -> NewTask:
+    check_labelled(train)
     encoder, report = new_encoder(config, run_dir)
     limits = _limits(config)
     kept, left_out = select_timed(train, encoder.grid, labels=options.labels, **limits)

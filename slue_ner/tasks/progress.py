@@ -247,9 +247,11 @@ class TrainingProgress(Callback):
         for id, reason in getattr(batch, "unreadable", ()):
             if id not in self._unreadable:
                 self._unreadable.add(id)
+                quiet, self.console.quiet = self.console.quiet, False  # as that of later ranks is
                 self.console.print(
                     f"utterance {id} {fate}: {reason}", highlight=False, markup=False
                 )
+                self.console.quiet = quiet
 
     def _status(self, trainer: pl.Trainer) -> str:
         loss = trainer.callback_metrics.get("train_loss")

@@ -11,12 +11,9 @@ from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from slue_ner.core.processes import own_rank, torchrun_started
+
 Value = TypeVar("Value")
-
-
-def own_rank() -> int:
-    """This process's rank, as torchrun or SLURM says; 0 when it was started alone."""
-    return int(os.environ["RANK"] if _torchrun_started() else os.environ.get("SLURM_PROCID", "0"))
 
 
 def find_ranks(*, devices: int, num_nodes: int) -> tuple[int, int]:
@@ -25,7 +22,7 @@ def find_ranks(*, devices: int, num_nodes: int) -> tuple[int, int]:
     Raises:
         ValueError: unless one process a device was started.
     """
-    if _torchrun_started():
+    if torchrun_started():
         started = int(os.environ["WORLD_SIZE"])
     elif "SLURM_PROCID" in os.environ:
         started = int(os.environ.get("SLURM_NTASKS", "1"))
@@ -63,7 +60,7 @@ def wrap_again(strategy: Any) -> None:
 
 def process_plugins() -> list[Any]:
     """What Lightning must be told about the scheduler that started this process."""
-    if SLURMEnvironment.detect() and not _torchrun_started():
+    if SLURMEnvironment.detect() and not torchrun_started():
         # submitit requeues the job itself; both doing it starts it twice (Lightning #14893)
         return [SLURMEnvironment(auto_requeue=False)]
     return []
@@ -89,7 +86,3 @@ def set_random_state(state: dict[str, Tensor]) -> None:
     torch.set_rng_state(state["cpu"].cpu())
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"].cpu())
-
-
-def _torchrun_started() -> bool:
-    return "RANK" in os.environ and "WORLD_SIZE" in os.environ

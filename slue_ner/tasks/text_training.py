@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from slue_ner.core.labels import COMBINED, RAW, LabelSet
 from slue_ner.core.records import read_predictions
 from slue_ner.core.types import Utterance
+from slue_ner.data.dataset import check_labelled
 from slue_ner.data.text_batch import Sentence, SentenceDataset, sentence_of, text_loader, text_pass
 from slue_ner.models.adaptation.report import AdaptationReport
 from slue_ner.models.small_tagger import STRUCTURE_FILE, SmallTagger
@@ -46,6 +47,7 @@ def fit_text(config: TextConfig, run_dir: Path, *, console: Console) -> Fit:
     """
     rank, num_ranks = begin(config)
     utterances = read_training(config.data)
+    check_labelled(utterances)
     tuning = read_tuning(config.data, num_ranks=num_ranks)
     labels = _labels([*utterances, *tuning])
     train = [sentence_of(utterance, labels) for utterance in utterances]

@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 from torch.utils.data import DataLoader
 
+from slue_ner.core.listing import shown
 from slue_ner.models.adaptation.report import AdaptationReport
 from slue_ner.tasks.building import CHECKPOINTS
 from slue_ner.tasks.checkpoint_files import (
@@ -139,5 +140,4 @@ def peak_memory() -> int:
 
 def listed(ids: Sequence[str]) -> str:
     """How many ids, and the first of them."""
-    more = f" and {len(ids) - 5} more" if len(ids) > 5 else ""
-    return f"{len(ids)} utterances ({', '.join(ids[:5])}{more})"
+    return f"{len(ids)} utterances ({shown(ids)})"

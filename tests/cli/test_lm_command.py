@@ -71,6 +71,16 @@ def test_characters_are_the_symbols_that_ctc_training_writes(corpus):
         assert vocabulary.encode(symbols) == target_ids(utterance, vocabulary)
 
 
+def test_texts_whose_entities_are_not_known_are_for_plain_models(corpus):
+    path = corpus / "unlabelled.jsonl"
+    (first, *_) = read_manifest(corpus / "fine-tune.jsonl")
+    write_manifest(path, [dataclasses.replace(first, split="unlabelled", entities=())])
+    with pytest.raises(ValueError, match="are not known, so they teach none"):
+        list(read_sentences([str(path)], SentenceOptions()))
+    (sentence,) = read_sentences([str(path)], SentenceOptions(target="plain"))
+    assert sentence == first.text.split()
+
+
 def test_what_was_learnt_is_told(slue_ner, corpus):
     ended = slue_ner(*training(corpus, "text.txt", output="lm.arpa.gz"))
     assert ended.status == 0

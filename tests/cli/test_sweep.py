@@ -84,3 +84,11 @@ def test_several_devices_in_a_local_sweep_are_refused(sweep):
     ended = sweep("trainer.devices=2", "seed=0,1")
     assert ended.status == 1
     assert "seed=1 failed: a local sweep runs one device a job; use launcher=slurm" in ended.err
+
+
+def test_an_override_that_cannot_be_read_is_named_in_a_sentence(sweep):
+    ended = sweep("seed=[", "optim=linear,cosine")
+    assert (ended.status, ended.err) == (
+        1,
+        "slue-ner train: override 'seed=[' cannot be read; write it as group=name or a.b=1\n",
+    )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from slue_ner.core.groups import Group, group_of, known_speaker
+from slue_ner.core.groups import Group, group_of, known_speaker, speaker_name
 from slue_ner.core.types import Utterance
 
 DEBATE = "20131007-0900-PLENARY-19-en"
@@ -26,8 +26,14 @@ def test_an_id_that_names_no_debate_stands_for_itself() -> None:
 
 @pytest.mark.parametrize("missing", ["", " ", "None", "null", "nan"])
 def test_the_trace_of_a_missing_name_is_no_speaker(missing: str) -> None:
+    assert speaker_name(missing) is None
     assert known_speaker(utterance("clip_7", missing)) is None
     assert group_of(utterance("clip_7", missing)).kind == "utterance"
+
+
+def test_speakers_that_are_numbers_have_their_digits_as_names() -> None:
+    names = [speaker_name(value) for value in (1027, 0, float("nan"), None, "7")]
+    assert names == ["1027", "0", None, None, "7"]
 
 
 def test_a_speaker_called_like_a_debate_or_an_utterance_is_neither() -> None:

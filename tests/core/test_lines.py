@@ -1,12 +1,11 @@
 import bz2
 import gzip
-import json
 import os
 from pathlib import Path
 
 import pytest
 
-from slue_ner.core.lines import json_line, numbered_lines
+from slue_ner.core.lines import json_line, json_object, numbered_lines
 
 
 def test_lines_end_at_line_feeds_and_carriage_returns_alone(tmp_path):
@@ -74,5 +73,18 @@ def test_a_pipe_is_read_as_a_file(tmp_path):
 
 
 def test_a_number_of_5000_digits_is_no_json():
-    with pytest.raises(json.JSONDecodeError, match="A number with too many digits"):
+    with pytest.raises(ValueError, match="not JSON: a number with too many digits"):
         json_line("9" * 5000)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "^not JSON: Expecting property name"),
+        ("[" * 100_000, "^not JSON: too many brackets$"),
+        ("[1]", "^expected one JSON object a line, got list$"),
+    ],
+)
+def test_a_line_that_is_no_object_says_what_it_is(line, message):
+    with pytest.raises(ValueError, match=message):
+        json_object(line)

@@ -148,7 +148,7 @@ def test_times_of_nothing_are_refused(manifest: Path, tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("[1]", 'expected {"id": ID, "words"'),
-        ("{", "Expecting property name"),
+        ("{", "not JSON: Expecting property name"),
         ('{"id": "u2", "words": [["a", 0]]}', r"a word should be \[word, start, end\]"),
         ('{"id": "u2", "words": [["a", false, true]]}', r"a word should be \[word, start, end\]"),
         ('{"id": "u2", "words": [["a", 2, 1]]}', "TimeSpan needs 0 <= start <= end"),

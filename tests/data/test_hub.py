@@ -127,7 +127,7 @@ def test_a_list_of_structs_is_read_like_a_struct_of_lists(tmp_path: Path) -> Non
 
 
 def test_rows_without_entities_or_speaker_are_kept(tmp_path: Path) -> None:
-    bare = {"normalized_combined_ner": None, "speaker_id": "None"}
+    bare = {"normalized_combined_ner": None, "speaker_id": "nan"}
     rows = [row(0), row(1, normalized_ner=spans(), **bare), row(2, normalized_ner=None, **bare)]
     write(tmp_path / "validation-0.parquet", rows)
     prepare_slue_hub(tmp_path, tmp_path / "out")

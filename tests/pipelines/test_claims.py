@@ -110,8 +110,10 @@ def test_a_start_that_was_killed_before_it_saved_anything_claims_nothing(
 ):
     run_folder.claim_folder(tmp_path, tiny_values(QUICK, "seed=7"))
     write_text(tmp_path / "vocabulary.json", "of another run, and cut")
+    write_text(tmp_path / "localizer.yaml", "of weights that are gone")
     run(tmp_path)
     assert (tmp_path / "metrics.json").is_file()
+    assert "incl_blank: " in (tmp_path / "localizer.yaml").read_text()
 
 
 def test_other_ranks_wait_for_the_claim_of_the_first(tmp_path, monkeypatch):

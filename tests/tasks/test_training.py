@@ -230,7 +230,9 @@ def test_more_than_one_percent_of_unreadable_audio_stops_the_run(train, tmp_path
         return dataclasses.replace(utterance, audio=audio)
 
     root = changed_corpus("fine-tune", lose)
-    with pytest.raises(ValueError, match="2 of 16 training files cannot be read, more than 1%: "):
+    with pytest.raises(
+        ValueError, match=r"2 of 16 training files .* than 1%:\n  fine-tune_0[01]: "
+    ):
         train(tmp_path / "run", root)
 
 
@@ -301,3 +303,15 @@ def test_a_head_on_a_loaded_encoder_learns_at_the_rates_of_its_strategy(
     own = last_loss("own", f"optim.lr={brought['lr']}", f"optim.head_lr={head_rate}")
     shared = last_loss("shared", "optim.lr=5e-5", "optim.head_lr=5e-5")
     assert own < 0.6 * shared
+
+
+def test_entities_that_are_not_known_teach_none(train, tmp_path, tiny_corpus):
+    unknown = [
+        dataclasses.replace(utterance, split="unlabelled", entities=())
+        for utterance in read_manifest(tiny_corpus / "dev.jsonl")
+    ]
+    write_manifest(tmp_path / "unlabelled.jsonl", unknown)
+    more = f"data.more=[{tmp_path}/unlabelled.jsonl]"
+    with pytest.raises(ValueError, match=r"of 4 utterances of unlabelled\.jsonl, first dev_00, "):
+        train(tmp_path / "run", more)
+    train(tmp_path / "plain", more, "task=ctc_plain", "trainer.max_updates=1")

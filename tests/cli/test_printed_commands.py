@@ -1,0 +1,145 @@
+"""Every command that a page, a help text or a recipe prints is one that the program takes."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slue_ner.cli.config import compose_config
+from slue_ner.cli.main import COMMANDS
+from slue_ner.cli.quickstart import _NEXT
+from slue_ner.cli.sweep import check_jobs
+from slue_ner.tasks.text_config import run_config
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = ("docs", "checkpoints", "recipes", "benchmarks")
+PAGES = sorted(
+    str(path.relative_to(ROOT))
+    for path in (ROOT / "README.md", *(p for name in FOLDERS for p in (ROOT / name).rglob("*.md")))
+)
+STUBS = {
+    "slue-ner": """#!/usr/bin/env bash
+line=$(printf '%q ' "$@")
+echo "$line" >> "$COMMANDS"
+while [ $# -gt 1 ]; do
+  if [ "$1" = --output ]; then mkdir -p "$(dirname "$2")"; touch "$2"; fi
+  shift
+done
+""",
+    "torchrun": '#!/usr/bin/env bash\nwhile [ "$1" != slue-ner ]; do shift; done\nexec "$@"\n',
+    "flite": "#!/usr/bin/env bash\nexit 1\n",
+}
+"""They note the words of a command and do nothing but make the file that it would write."""
+
+
+def commands(lines: Iterable[str]) -> list[list[str]]:
+    """The words behind each ``slue-ner`` in lines of a shell, without redirections and comments."""
+    found = []
+    for line in lines:
+        for part in re.split(r"[;|>] ", line):
+            words = shlex.split(part, comments=True)
+            if "slue-ner" in words:
+                found.append(words[words.index("slue-ner") + 1 :])
+    return found
+
+
+def of_page(text: str) -> list[list[str]]:
+    """Commands of fenced blocks, and recorded ones: those of training between backquotes."""
+    fenced = re.findall(r"```(?:bash|sh)?\n(.*?)```", text, flags=re.DOTALL)
+    recorded = re.findall(r"`(slue-ner train [^`]*=[^`]*)`", re.sub(r"```.*?```", "", text))
+    return commands([*"".join(fenced).replace("\\\n", " ").splitlines(), *recorded])
+
+
+def of_help(text: str) -> list[list[str]]:
+    """Commands of the examples: indented lines, perhaps behind a pipe or the word ``example``."""
+    lines = text.replace("\\\n", " ").splitlines()
+    shown = [re.sub(r"^example: ", "  ", line) for line in lines]
+    return commands(line for line in shown if re.match(r"  (\S+ \S+ \| )?slue-ner \w", line))
+
+
+def accept(command: Sequence[str]) -> None:
+    """Fail unless the program takes the command, which is not run."""
+    name, *arguments = command
+    if name != "train":
+        try:
+            import_module(f"slue_ner.cli.{name}")._parser().parse_args(arguments)
+        except SystemExit:
+            pytest.fail(f"not taken: slue-ner {shlex.join(command)}")
+    elif "-m" in arguments:
+        check_jobs([argument for argument in arguments if argument != "-m"])
+    else:
+        run_config(compose_config(arguments))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_program_takes_every_command_of_a_page(page: str) -> None:
+    for command in of_page((ROOT / page).read_text()):
+        accept(command)
+
+
+def test_the_commands_of_the_pages_are_found() -> None:
+    found = of_page((ROOT / "README.md").read_text())
+    assert ["compare", "runs/strategies", "--seeds"] in found
+    assert ["train", "experiment=quickstart", "trainer.num_threads=1"] in found  # of the table
+    assert ["train", "-m"] in [command[:2] for command in found]
+    assert [command[-1] for command in found if "-m" in command] == ["seed=0,1,2"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_program_takes_every_example_of_its_help(slue_ner: Any, name: str) -> None:
+    examples = of_help(slue_ner(name, "--help").out)
+    assert examples
+    for command in examples:
+        if command not in (["quickstart"], ["tour"]):
+            accept(command)
+
+
+def test_the_program_takes_what_the_quickstart_says_to_run_next() -> None:
+    following = of_help(_NEXT.format(run="runs/it", data="data/it", lm="runs/it/lm"))
+    assert len(following) == 5
+    for command in following:
+        accept(command)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "script",
+    [
+        "recipes/so762/run.sh",
+        "recipes/small_sfm/run.sh",
+        "recipes/slue_text_spoken/run.sh",
+        "recipes/systems.sh runs/tour fine-tune.jsonl tune.jsonl test.jsonl",
+        "recipes/decoding.sh runs/tour fine-tune.jsonl tune.jsonl test.jsonl",
+    ],
+)
+def test_the_program_takes_every_command_of_a_recipe(tmp_path: Path, script: str) -> None:
+    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
+    for name, text in STUBS.items():
+        stub = tmp_path / "bin" / name
+        stub.parent.mkdir(exist_ok=True)
+        stub.write_text(text)
+        stub.chmod(0o755)
+    for made in ("data/slue_spoken/tune.jsonl", "data/flite/speech.jsonl"):
+        (tmp_path / made).parent.mkdir(parents=True)
+        (tmp_path / made).touch()
+    noted = tmp_path / "commands.txt"
+    sources = {"SO762": "so762", "SLUE_TEXT": "slue", "COMMANDS": str(noted)}
+    subprocess.run(
+        ["bash", *script.split()],
+        cwd=tmp_path,
+        env={**os.environ, **sources, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"},
+        check=True,
+    )
+    lines = noted.read_text().splitlines()
+    assert len(lines) > 5
+    for line in dict.fromkeys(lines):
+        accept(shlex.split(line))
