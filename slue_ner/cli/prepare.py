@@ -61,6 +61,8 @@ def _slue_voxpopuli(options: argparse.Namespace, progress: Progress) -> Prepared
     if source.is_dir() and not _has_parquet(source):
         from slue_ner.data.slue import prepare_slue_voxpopuli
 
+        if options.revision is not None:
+            raise ValueError(f"--revision is for a hub id; {source} is a folder, so leave it out")
         return prepare_slue_voxpopuli(
             source,
             options.out,
@@ -69,6 +71,8 @@ def _slue_voxpopuli(options: argparse.Namespace, progress: Progress) -> Prepared
         )
     from slue_ner.data.hub import prepare_slue_hub
 
+    if options.skip_missing_audio:
+        raise ValueError("parquet files hold their audio; leave --skip-missing-audio out")
     return prepare_slue_hub(options.source, options.out, revision=options.revision, **shared)
 
 

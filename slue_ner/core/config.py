@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -17,7 +18,8 @@ Options = TypeVar("Options")
 def from_mapping(cls: type[Options], values: Any, *, where: str = "") -> Options:
     """Build ``cls`` from ``values``; nothing is guessed and nothing ignored.
 
-    Whole numbers are taken for floats; enums are given by value; nested dataclasses by mappings.
+    Whole numbers are taken for floats, which must be finite; enums are given by value; nested
+    dataclasses by mappings.
 
     Args:
         cls: a dataclass.
@@ -52,6 +54,8 @@ def from_mapping(cls: type[Options], values: Any, *, where: str = "") -> Options
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):  # no comparison would refuse a NaN
+        raise ValueError(f"{where} should be a finite number, got {value}")
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         choices = typing.get_args(hint)
