@@ -116,7 +116,21 @@ def _jsonl(options: argparse.Namespace, progress: Progress) -> PreparedDataset:
     )
 
 
+def _refuse_idle(options: argparse.Namespace) -> None:
+    """Refuse options of a grammar for text that is given, and of text for a grammar."""
+    of_grammar = ("preset", "fine_tune", "tune", "dev", "test")
+    idle, why = (
+        (of_grammar, "--text says what is said")
+        if options.text
+        else (("tune_share", "marks"), "a grammar's splits and texts are made as asked for")
+    )
+    for name in idle:
+        if getattr(options, name) != options.defaults(name):
+            raise ValueError(f"--{name.replace('_', '-')} has no effect: {why}; leave it out")
+
+
 def _synthetic(options: argparse.Namespace, progress: Progress) -> PreparedDataset:
+    _refuse_idle(options)
     from slue_ner.data.synthetic import SyntheticOptions, prepare_synthetic
 
     made = SyntheticOptions(
@@ -211,6 +225,7 @@ def _parser() -> argparse.ArgumentParser:
     synthetic.add_argument("--voices", type=int, default=48, help="in all (default: 48)")
     synthetic.add_argument("--accents", type=int, default=8, help="of English (default: 8)")
     synthetic.add_argument("--num-workers", type=int, default=0, help="0: one a core")
+    synthetic.set_defaults(defaults=synthetic.get_default)
     return parser
 
 

@@ -94,7 +94,8 @@ def build_config(found: Family, *, checkpoint: Mapping[str, Any], options: Encod
             values[key] = float(value)
     stacks = [values.get(key, known.get(key)) for key in _CONVOLUTIONS]
     if all(isinstance(stack, list) for stack in stacks) and len(set(map(len, stacks))) > 1:
-        lengths = ", ".join(f"{k} {len(stack)}" for k, stack in zip(_CONVOLUTIONS, stacks))
+        named = zip(_CONVOLUTIONS, stacks, strict=True)
+        lengths = ", ".join(f"{key} {len(stack)}" for key, stack in named)
         raise ValueError(f"overrides: lists of convolutions should be equally long, got {lengths}")
     try:
         config = config_class.from_dict(values)

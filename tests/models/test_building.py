@@ -12,7 +12,6 @@ from slue_ner.models.families import FAMILIES
 from slue_ner.models.options import EncoderOptions
 from slue_ner.models.saving import save_encoder
 
-
 HEADS = "num_attention_heads=3 does not divide hidden_size=16 of {}; change one of them"
 
 
