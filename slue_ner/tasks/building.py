@@ -161,7 +161,13 @@ def _encoder_again(config: TrainConfig, run_dir: Path) -> SpeechEncoder:
     """The structure that the run's encoder has, with weights to be loaded."""
     _check_run(run_dir, ENCODER_FILE)
     blueprint: Mapping[str, Any] = read_json(run_dir / ENCODER_FILE)
-    encoder = encoder_from_blueprint(blueprint)
+    try:
+        encoder = encoder_from_blueprint(blueprint)
+    except (LookupError, TypeError) as error:
+        raise ValueError(
+            f"{run_dir / ENCODER_FILE} describes no encoder ({type(error).__name__}: {error}); "
+            "copy the run again"
+        ) from error
     copy.copy(config.adaptation).apply(encoder, mixing=config.mixing)
     return encoder
 

@@ -52,7 +52,7 @@ def test_a_composed_config_becomes_typed(tiny_values):
         ("data.hours", float("nan"), "data.hours should be a finite number, got nan"),
         ("trainer.num_nodes", 0, "trainer.num_nodes must be at least 1, got 0"),
         ("trainer.num_threads", -1, "trainer.num_threads must not be negative, got -1"),
-        ("trainer.accelerator", "tpu", "trainer.accelerator='tpu' is unknown; did you mean 'cpu'"),
+        ("trainer.accelerator", "tpu", "trainer.accelerator='tpu' is unknown; did you mean 'gpu'"),
         ("seed", -1, r"^seed must be in \[0, 4294967295\], got -1"),
         ("data.max_seconds", 0.0, "data.max_seconds must be positive, or null for any, got 0.0"),
         ("data.num_workers", -1, "data.num_workers must not be negative, got -1"),
