@@ -92,7 +92,7 @@ def build_config(found: Family, *, checkpoint: Mapping[str, Any], options: Encod
     for key, value in values.items():  # transformers takes no 0 for 0.0
         if isinstance(known.get(key), float) and type(value) is int:
             values[key] = float(value)
-    stacks = [values.get(key, known.get(key)) for key in _CONVOLUTIONS]
+    stacks: list[Any] = [values.get(key, known.get(key)) for key in _CONVOLUTIONS]
     if all(isinstance(stack, list) for stack in stacks) and len(set(map(len, stacks))) > 1:
         named = zip(_CONVOLUTIONS, stacks, strict=True)
         lengths = ", ".join(f"{key} {len(stack)}" for key, stack in named)

@@ -105,7 +105,7 @@ def trained_model(
     _check_run(run_dir, VOCABULARY_FILE)
     vocabulary = Vocabulary.load(run_dir / VOCABULARY_FILE)
     model = _with_head(config, _encoder_again(config, run_dir), vocabulary)
-    load_weights(model, run_dir / CHECKPOINTS / _FILES[weights])
+    load_weights(model, run_dir / CHECKPOINTS / _FILES[weights], vocabulary=vocabulary)
     return model.eval(), vocabulary
 
 
@@ -128,7 +128,7 @@ def trained_frame_model(
         _check_run(run_dir, VOCABULARY_FILE)
         vocabulary = Vocabulary.load(run_dir / VOCABULARY_FILE)
     model = frame_model(config, options, _encoder_again(config, run_dir), vocabulary)
-    load_weights(model, run_dir / CHECKPOINTS / _FILES[weights])
+    load_weights(model, run_dir / CHECKPOINTS / _FILES[weights], vocabulary=vocabulary)
     return model.eval(), vocabulary
 
 
@@ -153,7 +153,7 @@ def trained_encoder(config: TrainConfig, run_dir: Path, *, weights: str = "best"
         _check_run(run_dir, VOCABULARY_FILE)
         vocabulary = Vocabulary.load(run_dir / VOCABULARY_FILE)
     model = pretrain_model(options, _encoder_again(config, run_dir), vocabulary)
-    load_weights(model, run_dir / CHECKPOINTS / _FILES[weights])
+    load_weights(model, run_dir / CHECKPOINTS / _FILES[weights], vocabulary=vocabulary)
     return model.eval().encoder
 
 

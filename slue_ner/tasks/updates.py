@@ -144,7 +144,7 @@ def run_updates(
         finally:
             finish_loggers(loggers)
     if trainer.is_global_zero:
-        save_weights(task.model, folder / LAST_WEIGHTS)
+        save_weights(task.model, folder / LAST_WEIGHTS, vocabulary=task.vocabulary)
     return checkpoints
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -339,4 +340,18 @@ def test_a_damaged_blueprint_is_named(finished: Finished, tmp_path: Path, conten
     shutil.copytree(finished("full"), run)
     (run / "encoder.json").write_text(content)
     with pytest.raises(ValueError, match=r"encoder\.json describes no encoder .* copy the run"):
+        encoder_of(run)
+
+
+@pytest.mark.parametrize("kind", ["full", "pretrain"])
+def test_symbols_that_were_edited_afterwards_are_refused(
+    finished: Finished, tmp_path: Path, kind: str
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished(kind), run)
+    path = run / "vocabulary.json"
+    record = json.loads(path.read_text())
+    record["symbols"][3:5] = record["symbols"][4:2:-1]  # two characters change places
+    path.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="trained with other symbols than the vocabulary"):
         encoder_of(run)
