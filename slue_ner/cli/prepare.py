@@ -61,6 +61,8 @@ def _slue_voxpopuli(options: argparse.Namespace, progress: Progress) -> Prepared
     if source.is_dir() and not _has_parquet(source):
         from slue_ner.data.slue import prepare_slue_voxpopuli
 
+        if options.revision is not None:
+            raise ValueError(f"--revision is for a hub id; {source} is a folder, so leave it out")
         return prepare_slue_voxpopuli(
             source,
             options.out,
@@ -69,6 +71,8 @@ def _slue_voxpopuli(options: argparse.Namespace, progress: Progress) -> Prepared
         )
     from slue_ner.data.hub import prepare_slue_hub
 
+    if options.skip_missing_audio:
+        raise ValueError("parquet files hold their audio; leave --skip-missing-audio out")
     return prepare_slue_hub(options.source, options.out, revision=options.revision, **shared)
 
 
@@ -112,7 +116,21 @@ def _jsonl(options: argparse.Namespace, progress: Progress) -> PreparedDataset:
     )
 
 
+def _refuse_idle(options: argparse.Namespace) -> None:
+    """Refuse options of a grammar for text that is given, and of text for a grammar."""
+    of_grammar = ("preset", "fine_tune", "tune", "dev", "test")
+    idle, why = (
+        (of_grammar, "--text says what is said")
+        if options.text
+        else (("tune_share", "marks"), "a grammar's splits and texts are made as asked for")
+    )
+    for name in idle:
+        if getattr(options, name) != options.defaults(name):
+            raise ValueError(f"--{name.replace('_', '-')} has no effect: {why}; leave it out")
+
+
 def _synthetic(options: argparse.Namespace, progress: Progress) -> PreparedDataset:
+    _refuse_idle(options)
     from slue_ner.data.synthetic import SyntheticOptions, prepare_synthetic
 
     made = SyntheticOptions(
@@ -207,6 +225,7 @@ def _parser() -> argparse.ArgumentParser:
     synthetic.add_argument("--voices", type=int, default=48, help="in all (default: 48)")
     synthetic.add_argument("--accents", type=int, default=8, help="of English (default: 8)")
     synthetic.add_argument("--num-workers", type=int, default=0, help="0: one a core")
+    synthetic.set_defaults(defaults=synthetic.get_default)
     return parser
 
 

@@ -18,7 +18,8 @@ Options = TypeVar("Options")
 def from_mapping(cls: type[Options], values: Any, *, where: str = "") -> Options:
     """Build ``cls`` from ``values``; nothing is guessed and nothing ignored.
 
-    Whole numbers are taken for floats; enums are given by value; nested dataclasses by mappings.
+    Whole numbers are taken for floats, which must be finite; enums are given by value; nested
+    dataclasses by mappings.
 
     Args:
         cls: a dataclass.
@@ -53,8 +54,8 @@ def from_mapping(cls: type[Options], values: Any, *, where: str = "") -> Options
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
-    if isinstance(value, float) and math.isnan(value):  # it would not even be equal to itself
-        raise ValueError(f"{where} should be a number, got nan")
+    if isinstance(value, float) and not math.isfinite(value):  # no comparison would refuse a NaN
+        raise ValueError(f"{where} should be a finite number, got {value}")
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         choices = typing.get_args(hint)

@@ -63,6 +63,47 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def filled_folder(folder: Path, *, last: str) -> Iterator[Path]:
+    """A temporary folder whose files go into ``folder`` when the block ends without an error.
+
+    A new folder appears whole or not at all. From one that is there, ``last`` is taken away before
+    the first file is replaced, and comes last: without it the folder counts as unfinished. Other
+    files stay as they are.
+
+    Raises:
+        OSError: naming ``folder`` and what to do when it cannot be written.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise OSError(f"cannot write {folder}: it is a file; name a folder")
+    place = folder if folder.is_dir() else folder.parent
+    temporary: Path | None = None
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        sweep(place, folder.name)
+        prefix, suffix = unfinished_name(folder.name)
+        temporary = Path(tempfile.mkdtemp(suffix, prefix, place))
+        yield temporary
+        names = sorted(path.name for path in temporary.iterdir() if path.name != last)
+        for path in temporary.iterdir():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+            path.chmod(0o666 & ~_umask())
+        if place != folder:
+            temporary.chmod(0o777 & ~_umask())
+            temporary.replace(folder)
+            return
+        (folder / last).unlink(missing_ok=True)
+        for name in (*names, last):
+            (temporary / name).replace(folder / name)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
 def unfinished_name(name: str) -> tuple[str, str]:
     """Beginning and end of the name of what this process has not finished writing as ``name``."""
     return f".{name[:80]}.{this_process().signature}.", _UNFINISHED

@@ -26,7 +26,7 @@ def cast_voices(
     """
     if num_voices < len(splits):
         raise ValueError(
-            f"num_voices is {num_voices}, but {len(splits)} splits need a voice of their own each"
+            f"{num_voices} voices are too few: {len(splits)} splits need one of their own each"
         )
     total = sum(map(len, splits.values()))
     shares = {

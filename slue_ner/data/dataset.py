@@ -73,7 +73,7 @@ def write_dataset(
     """
     out = Path(out)
     _check_splits(splits)
-    clear_dataset(out)
+    clear_dataset(out, source=source)
     _check_leftovers(out, splits)
     counts = {}
     for name, utterances in splits.items():
@@ -91,13 +91,17 @@ def write_dataset(
     return counts
 
 
-def clear_dataset(out: Path) -> None:
+def clear_dataset(out: Path, *, source: Mapping[str, Any]) -> None:
     """Remove ``dataset.json`` and the manifests it lists, so that a preparation starts over.
 
     Call it before the first file of a new preparation is written. Audio is left alone.
 
+    Args:
+        out: folder of the data set.
+        source: of the new preparation; only one of the same origin is started over.
+
     Raises:
-        ValueError: when ``dataset.json`` is not one of ours.
+        ValueError: when ``dataset.json`` is not one of ours, or of data from elsewhere.
     """
     path = out / DATASET_FILE
     if not path.exists():
@@ -105,10 +109,25 @@ def clear_dataset(out: Path) -> None:
     record = read_json(path)
     if not isinstance(record, dict) or record.get("schema") != SCHEMA or "splits" not in record:
         raise ValueError(f"{path} was not written by `slue-ner prepare`; choose another folder")
+    there = record.get("source") or {}
+    if not _same_origin(out, there, source):
+        origin = there.get("path") or there.get("id")
+        raise ValueError(
+            f"{out} holds manifests of {there.get('kind')}{f' from {origin}' if origin else ''}; "
+            f"choose another folder, or remove {path} to replace them"
+        )
     path.unlink()
     for name in record["splits"]:
         _check_name(name)
         (out / f"{name}.jsonl").unlink(missing_ok=True)
+
+
+def _same_origin(out: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
+    """Whether a data set comes from where another one came from; data may have moved since."""
+    if there.get("kind") != here.get("kind") or there.get("id") != here.get("id"):
+        return False
+    old, new = there.get("path"), here.get("path")
+    return old == new or not (isinstance(old, str) and (out / old).exists())
 
 
 def check_unique_ids(splits: Mapping[str, Sequence[Utterance]]) -> None:

@@ -72,7 +72,8 @@ def prepare_slue_hub(
     out = Path(out)
     folder, origin = parquet_folder(source, out, config=_CONFIG, revision=revision, example=HUB_ID)
     files = split_files(folder, config=_CONFIG, split_of=_SPLIT_OF, example=HUB_ID)
-    clear_dataset(out)
+    origin = {"kind": "slue-hub", **origin}
+    clear_dataset(out, source=origin)
     warnings = []
     for name, split in _SPLIT_OF.items():
         if split not in files:
@@ -99,7 +100,6 @@ def prepare_slue_hub(
         out,
         splits,
         source={
-            "kind": "slue-hub",
             **origin,
             "files": {path.name: sha256(path) for paths in files.values() for path in paths},
         },

@@ -34,9 +34,12 @@ def download_parquet(id_: str, *, config: str, revision: str | None) -> tuple[Pa
             "or download its parquet files there and give their folder"
         ) from error
     except Exception as error:  # the hub's client passes errors of several HTTP libraries on
-        reason = str(error).strip().splitlines() or [type(error).__name__]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if isinstance(error, errors.LocalEntryNotFoundError):
+            reason = "no network, or HF_HUB_OFFLINE is set, and it is not in the hub's cache"
         raise ValueError(
-            f"{id_} cannot be downloaded ({reason[0]}): check the name and the network; or "
-            f"download its {config}/*.parquet files elsewhere and give their folder"
+            f"{id_} is no folder here, and as a data set of the hub it cannot be downloaded "
+            f"({reason}): check the name and the network; or download its {config}/*.parquet files "
+            "elsewhere and give their folder"
         ) from error
     return Path(folder), Path(folder).name

@@ -38,6 +38,11 @@ def parquet_folder(
         if revision is not None:
             raise ValueError(f"revision {revision!r} is for the hub; {source} is a folder")
         return Path(source), {"path": os.path.relpath(Path(source).resolve(), out.resolve())}
+    if Path(source).exists():
+        raise ValueError(
+            f"{source} is a file; unpack it if it is an archive, and give the folder, or the data "
+            f"set's id {example!r}"
+        )
     if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(source)):
         raise ValueError(f"{source}: no such folder, nor a data set's id like {example!r}")
     folder, commit = download_parquet(str(source), config=config, revision=revision)

@@ -74,6 +74,12 @@ class DataOptions:
             raise ValueError(f"data.hours must be positive, or null for all, got {self.hours}")
         if self.batch_seconds <= 0:
             raise ValueError(f"data.batch_seconds must be positive, got {self.batch_seconds}")
+        if self.max_seconds is not None and self.max_seconds <= 0:
+            raise ValueError(
+                f"data.max_seconds must be positive, or null for any, got {self.max_seconds}"
+            )
+        if self.num_workers < 0:
+            raise ValueError(f"data.num_workers must not be negative, got {self.num_workers}")
 
 
 def training_loader(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,6 +73,8 @@ def prepare_slue_voxpopuli(
             if not may_skip:
                 raise AudioError(f"{sentence}; {_way_out(split)}")
             warnings.append(f"{sentence}; they are left out")
+        if not rows:
+            warnings.append(f"split {split} is left out: {tsv.name} has no line below its header")
         splits[split] = utterances
     return finish_dataset(
         out,
@@ -134,8 +137,12 @@ def _with_audio(
     listings = [(place.absolute(), set(os.listdir(place))) for place in places if place.is_dir()]
     found: list[Utterance] = []
     missing: list[str] = []
+    wanted = Counter(_plain(utterance.id) for utterance in utterances)
     for utterance in utterances:
-        audio = _audio_file(listings, utterance.id)
+        stems = [utterance.id]
+        if wanted[_plain(utterance.id)] == 1:  # else it may be another one's file
+            stems.append(_plain(utterance.id))
+        audio = _audio_file(listings, stems)
         if audio is None:
             missing.append(utterance.id)
         else:
@@ -143,9 +150,14 @@ def _with_audio(
     return found, missing
 
 
-def _audio_file(listings: list[tuple[Path, set[str]]], id_: str) -> Path | None:
+def _plain(id_: str) -> str:
+    """The id as a file is called where the file system refuses ``:``."""
+    return id_.replace(":", "_")
+
+
+def _audio_file(listings: list[tuple[Path, set[str]]], stems: list[str]) -> Path | None:
     for folder, names in listings:
-        for stem in (id_, id_.replace(":", "_")):  # some file systems refuse ":"
+        for stem in stems:
             for extension in _EXTENSIONS:
                 if stem + extension in names:
                     return folder / (stem + extension)

@@ -14,7 +14,7 @@ from slue_ner.data.dataset import PreparedDataset
 from slue_ner.data.hub_parquet import has_parquet
 from slue_ner.data.intake import finish_dataset
 from slue_ner.data.slue_nel_files import is_official, read_official_rows
-from slue_ner.data.slue_nel_hub import CONFIG, read_hub_rows
+from slue_ner.data.slue_nel_hub import CONFIG, KIND, read_hub_rows
 from slue_ner.data.slue_nel_join import join_ner, read_ner
 from slue_ner.data.slue_nel_row import NelRow, NelUtterance, nel_utterance
 from slue_ner.data.survey import Progress
@@ -59,7 +59,7 @@ def prepare_slue_nel(
     return finish_dataset(
         out,
         splits,
-        source={"kind": "slue-nel", **origin, "options": {"match": match}},
+        source={"kind": KIND, **origin, "options": {"match": match}},
         warnings=notes,
         tune_share=0,
         listen=listen,

@@ -11,7 +11,6 @@ from typing import Any
 
 from slue_ner.core.files import sha256
 from slue_ner.core.groups import speaker_name
-from slue_ner.data.dataset import clear_dataset
 from slue_ner.data.slue_nel_hub import ENTITY_FIELDS, nel_entities
 from slue_ner.data.slue_nel_row import NelRow
 from slue_ner.data.slue_tsv import tsv_rows
@@ -54,7 +53,6 @@ def read_official_rows(
     Raises:
         ValueError: as ``file:line: what``, or when no TSV has these columns.
     """
-    clear_dataset(out)
     folder = source
     if not source.is_dir():
         folder = _unpacked(source, out / "official" / sha256(source)[:12], with_audio)
@@ -62,10 +60,12 @@ def read_official_rows(
     audio = _audio_files(folder) if with_audio else None
     rows: dict[str, list[NelRow]] = {}
     files: list[Path] = []
+    heard_in: dict[Path, str] = {}
     for path in sorted(folder.rglob("[!.]*.tsv")):
         for where, fields in _read_tsv(path):
             try:
                 row = _row(fields, path, textgrids, audio)
+                _check_own_audio(row, heard_in)
             except ValueError as error:
                 raise ValueError(f"{where}: id {fields['id']}: {error}") from error
             rows.setdefault(row.split, []).append(row)
@@ -144,6 +144,15 @@ def _row(
         speaker=speaker_name(fields.get("speaker_id")),
         audio=sound,
     )
+
+
+def _check_own_audio(row: NelRow, heard_in: dict[Path, str]) -> None:
+    """Refuse one file for two ids, which differ in ``:`` and ``_`` alone."""
+    if row.audio is None:
+        return
+    other = heard_in.setdefault(row.audio, row.id)
+    if other != row.id:
+        raise ValueError(f"its audio file would be {row.audio.name}, which is that of {other}")
 
 
 def _split(fields: Mapping[str, str], path: Path) -> str:

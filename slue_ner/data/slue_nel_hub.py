@@ -22,6 +22,7 @@ from slue_ner.data.survey import Progress
 
 HUB_ID = "asapp/slue-phase-2"
 CONFIG = "vp_nel"
+KIND = "slue-nel"
 _SPLIT_OF = {"validation": "dev", "test": "test"}
 _COLUMNS = ("id", "text", "word_timestamps", "ne_timestamps")
 WORD_FIELDS = ("word", "start_sec", "end_sec")
@@ -46,7 +47,8 @@ def read_hub_rows(
     """
     folder, origin = parquet_folder(source, out, config=CONFIG, revision=revision, example=HUB_ID)
     files = split_files(folder, config=CONFIG, split_of=_SPLIT_OF, example=HUB_ID)
-    clear_dataset(out)
+    origin = {"kind": KIND, **origin}
+    clear_dataset(out, source=origin)
     paths = [path for some in files.values() for path in some]
     total = num_rows(paths)
     audio = AudioFolder(out / "audio") if with_audio else None

@@ -112,7 +112,7 @@ def prepare_synthetic(
         num_accents=options.num_accents,
         seed=options.seed,
     )
-    clear_dataset(out)
+    clear_dataset(out, source=source)
     write_json(out / OPTIONS_FILE, source)
     spoken = speak_scripts(scripts, out, num_workers=options.num_workers, progress=progress)
     counts = write_dataset(

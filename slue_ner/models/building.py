@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import torch
 from torch import nn
 from transformers import CONFIG_MAPPING, MODEL_MAPPING
 
@@ -22,8 +23,11 @@ from slue_ner.models.encoder import SpeechEncoder
 from slue_ner.models.families import Family, family
 from slue_ner.models.filterbank import SAMPLE_RATE, FilterBank
 from slue_ner.models.masking import SpecAugment
-from slue_ner.models.options import EncoderOptions, build_config
+from slue_ner.models.options import EncoderOptions, build_config, not_a_model
 from slue_ner.models.wavlm import replace_attention
+
+_IMPOSSIBLE = (ValueError, RuntimeError, TypeError, LookupError, ArithmeticError)
+"""What transformers and torch raise for a config whose values do not fit each other."""
 
 
 def build_encoder(options: EncoderOptions) -> SpeechEncoder:
@@ -63,6 +67,7 @@ def build_encoder(options: EncoderOptions) -> SpeechEncoder:
     encoder = _assemble(
         model, found=found, preprocessor=preprocessor, options=options, normalizes=normalizes
     )
+    _check_hears(encoder)
     encoder.left_out = tuple(left_out)
     encoder.guess = _guess(found, preprocessor, options, normalizes=normalizes)
     encoder.blueprint["guess"] = encoder.guess
@@ -108,6 +113,18 @@ def fresh_blocks(encoder: SpeechEncoder, *, num_layers: int) -> list[nn.Module]:
     return list(model.encoder.layers[depth - num_layers :])
 
 
+def _check_hears(encoder: SpeechEncoder) -> None:
+    """Try two frames of silence: some sizes that do not fit are noticed by nobody before."""
+    num_samples = encoder.grid.window + encoder.grid.hop
+    was_training = encoder.training
+    try:
+        with torch.no_grad():  # eval mode draws nothing from torch's generator
+            encoder.eval()(torch.zeros(1, num_samples), torch.tensor([num_samples]))
+    except _IMPOSSIBLE as error:
+        raise not_a_model(encoder.family, error) from error
+    encoder.train(was_training)
+
+
 def _family_of(raw: Mapping[str, Any], options: EncoderOptions) -> Family:
     name = raw.get("model_type", "")
     if options.family is not None and options.family != name:
@@ -126,7 +143,10 @@ def _attention_name(found: Family) -> str:
 def _random_model(config: Any, found: Family) -> Any:
     config._attn_implementation = _attention_name(found)
     model_class: Any = MODEL_MAPPING[type(config)]
-    return model_class(config)
+    try:
+        return model_class(config)
+    except _IMPOSSIBLE as error:
+        raise not_a_model(found, error) from error
 
 
 def _adopt_attention(model: Any, found: Family, *, stock: bool) -> None:

@@ -46,6 +46,12 @@ def read_config(source: str, *, revision: str | None = None) -> dict[str, Any]:
         ValueError: if there is no such folder, no such file, or no network for a hub id.
     """
     path = _locate(source, CONFIG_FILE, revision=revision)
+    if path is None and (Path(source) / "checkpoints").is_dir():
+        inside = Path(source) / "encoder"
+        way_out = f"give {inside}" if inside.is_dir() else f"`slue-ner export {source} FOLDER`"
+        raise ValueError(
+            f"{source} has no {CONFIG_FILE} and looks like a run folder; {way_out} for its encoder"
+        )
     if path is None and Path(source).is_dir():
         raise ValueError(
             f"{source} has no {CONFIG_FILE}; give a folder written by save_pretrained or a hub id"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from transformers import CONFIG_MAPPING
 
 from slue_ner.core.suggest import nearest
@@ -16,6 +17,14 @@ _DROPOUTS = (
     *("feat_proj_dropout", "conformer_conv_dropout"),
 )
 _MASKING = ("mask_time_prob", "mask_time_length", "mask_feature_prob", "mask_feature_length")
+_SIZES = (
+    *("hidden_size", "num_attention_heads", "intermediate_size", "feature_projection_input_dim"),
+    *("conv_dim", "conv_kernel", "conv_stride", "conv_depthwise_kernel_size"),
+    *("num_conv_pos_embeddings", "num_conv_pos_embedding_groups", "conv_pos_kernel_size"),
+    *("num_buckets", "max_bucket_distance"),
+)
+_SHARERS = ("num_attention_heads", "num_conv_pos_embedding_groups")
+_CONVOLUTIONS = ("conv_dim", "conv_kernel", "conv_stride")
 
 
 @dataclass(kw_only=True)
@@ -59,7 +68,7 @@ def build_config(found: Family, *, checkpoint: Mapping[str, Any], options: Encod
     """The transformers config: the checkpoint's values (or defaults) with ``options`` on top.
 
     Raises:
-        ValueError: for an override that the family does not know, a dropout out of range, or a
+        ValueError: for an override that the family does not know, a value out of range, or a
             model with a convolutional adapter behind the encoder.
     """
     config_class = CONFIG_MAPPING[found.name]
@@ -80,10 +89,56 @@ def build_config(found: Family, *, checkpoint: Mapping[str, Any], options: Encod
         if not 0.0 <= options.dropout < 1.0:
             raise ValueError(f"dropout must be in [0, 1), got {options.dropout}")
         values.update({key: options.dropout for key in _DROPOUTS if key in known})
-    config = config_class.from_dict(values)
+    for key, value in values.items():  # transformers takes no 0 for 0.0
+        if isinstance(known.get(key), float) and type(value) is int:
+            values[key] = float(value)
+    stacks: list[Any] = [values.get(key, known.get(key)) for key in _CONVOLUTIONS]
+    if all(isinstance(stack, list) for stack in stacks) and len(set(map(len, stacks))) > 1:
+        named = zip(_CONVOLUTIONS, stacks, strict=True)
+        lengths = ", ".join(f"{key} {len(stack)}" for key, stack in named)
+        raise ValueError(f"overrides: lists of convolutions should be equally long, got {lengths}")
+    try:
+        config = config_class.from_dict(values)
+    except (StrictDataclassError, ValueError, TypeError) as error:
+        raise not_a_model(found, error.__cause__ or error) from error
+    _check_sizes(config, found)
     if getattr(config, "add_adapter", False):
         raise ValueError(
             f"{options.source or found.name} has add_adapter=true, which changes the frame rate "
             "after the encoder; set overrides={add_adapter: false} to use the encoder without it"
         )
     return config
+
+
+def not_a_model(found: Family, error: BaseException) -> ValueError:
+    """What to raise for a config of which transformers or torch can make no encoder."""
+    words = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    if isinstance(error, LookupError):
+        words = f"unknown name {words}"
+    return ValueError(
+        f"no {found.name} can be made of this config ({words}); change encoder.overrides"
+    )
+
+
+def _check_sizes(config: Any, found: Family) -> None:
+    """Refuse what would only fail at the first frame, or quietly mean something else."""
+    for key in _SIZES:
+        value = getattr(config, key, 1)
+        if min(value if isinstance(value, list | tuple) else [value], default=0) < 1:
+            raise ValueError(
+                f"overrides: {key} must be at least 1, got {value}; correct encoder.overrides"
+            )
+    if config.num_hidden_layers < 0:
+        raise ValueError(
+            f"overrides: num_hidden_layers must not be negative, got {config.num_hidden_layers}"
+        )
+    for key in _SHARERS:
+        if config.hidden_size % getattr(config, key, 1):
+            raise ValueError(
+                f"overrides: {key}={getattr(config, key)} does not divide hidden_size="
+                f"{config.hidden_size} of {found.name}; change one of them"
+            )
+    for key, value in config.to_dict().items():
+        is_number = isinstance(value, int | float)
+        if key.endswith("dropout") and is_number and not 0.0 <= value < 1.0:
+            raise ValueError(f"overrides: {key} must be in [0, 1), got {value}")

@@ -6,9 +6,14 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from slue_ner.core.files import write_json
+from slue_ner.core.files import filled_folder, write_json
 from slue_ner.models.adaptation.lora import merge_adapters
-from slue_ner.models.checkpoints import PREPROCESSOR_FILE, quiet_transformers
+from slue_ner.models.checkpoints import (
+    CONFIG_FILE,
+    PREPROCESSOR_FILE,
+    PROCESSOR_FILE,
+    quiet_transformers,
+)
 from slue_ner.models.encoder import SpeechEncoder
 from slue_ner.models.filterbank import SAMPLE_RATE
 
@@ -21,20 +26,27 @@ def save_encoder(encoder: SpeechEncoder, folder: Path, *, half: bool = False) ->
 
     Args:
         encoder: what to save.
-        folder: made when it is not there.
+        folder: made when it is not there; other files in it stay.
         half: write the weights in float16, half the size.
+
+    Raises:
+        ValueError: for a folder in which another file would be read in place of one written here.
+        OSError: naming the folder when it cannot be written.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / PROCESSOR_FILE).is_file():
+        raise ValueError(
+            f"{folder} holds {PROCESSOR_FILE} of another checkpoint, which is read in place of "
+            f"{PREPROCESSOR_FILE}; choose another folder, or remove that file"
+        )
     model: Any = copy.deepcopy(encoder.model)
     merge_adapters(model)
     if half:
         model.half()
-    with quiet_transformers():
-        model.save_pretrained(folder)
-    for path in folder.glob("*.safetensors"):  # safetensors lets nobody else read them
-        path.chmod((folder / "config.json").stat().st_mode)
-    write_json(folder / PREPROCESSOR_FILE, _preprocessor(encoder))
+    with filled_folder(folder, last=CONFIG_FILE) as temporary:
+        with quiet_transformers():
+            model.save_pretrained(temporary)
+        write_json(temporary / PREPROCESSOR_FILE, _preprocessor(encoder))
 
 
 def _preprocessor(encoder: SpeechEncoder) -> dict[str, Any]:

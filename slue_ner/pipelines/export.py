@@ -11,6 +11,7 @@ from slue_ner.models.saving import save_encoder
 from slue_ner.pipelines.run_files import CONFIG_FILE, METRICS_FILE, read_config
 from slue_ner.tasks.building import trained_encoder
 from slue_ner.tasks.config import train_config
+from slue_ner.tasks.loggers import LOG_FILE
 from slue_ner.tasks.text_config import is_text
 
 CARD_FILE = "README.md"
@@ -39,10 +40,15 @@ def export_encoder(run_dir: Path, out: Path, *, weights: str = "best", half: boo
     values = read_config(run_dir / CONFIG_FILE)
     if is_text(values):
         raise ValueError(f"{run_dir} finds entities in text and has no speech encoder to export")
-    config = train_config(values)
-    encoder = trained_encoder(config, run_dir, weights=weights)
+    encoder = trained_encoder(train_config(values), run_dir, weights=weights)
+    try:
+        facts = "\n".join(f"- {name}: {value}" for name, value in _facts(run_dir).items())
+    except (OSError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{run_dir} is incomplete: {CONFIG_FILE}, {METRICS_FILE} or {LOG_FILE} does not say "
+            f"how it was trained ({error}); copy it whole, or train it again"
+        ) from error
     save_encoder(encoder, out, half=half)
-    facts = "\n".join(f"- {name}: {value}" for name, value in _facts(run_dir).items())
     path = out / CARD_FILE
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     if FIRST_MARK not in text or LAST_MARK not in text:
@@ -72,7 +78,7 @@ def _facts(run_dir: Path) -> dict[str, str]:
         "time": f"{training['seconds'] / 60:.0f} min on {devices} processes",
         "hardware": str(run["hardware"]),
         "at the end, on tune": ", ".join(
-            f"{name} {value:.3f}" for name, value in _last_figures(run_dir / "log.csv").items()
+            f"{name} {value:.3f}" for name, value in _last_figures(run_dir / LOG_FILE).items()
         ),
         "command": f"`{run['command']}`",
         "commit, date": f"{run['commit']}, {run['date']}",

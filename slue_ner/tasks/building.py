@@ -105,7 +105,7 @@ def trained_model(
     _check_run(run_dir, VOCABULARY_FILE)
     vocabulary = Vocabulary.load(run_dir / VOCABULARY_FILE)
     model = _with_head(config, _encoder_again(config, run_dir), vocabulary)
-    load_weights(model, run_dir / CHECKPOINTS / _FILES[weights])
+    load_weights(model, run_dir / CHECKPOINTS / _FILES[weights], vocabulary=vocabulary)
     return model.eval(), vocabulary
 
 
@@ -128,7 +128,7 @@ def trained_frame_model(
         _check_run(run_dir, VOCABULARY_FILE)
         vocabulary = Vocabulary.load(run_dir / VOCABULARY_FILE)
     model = frame_model(config, options, _encoder_again(config, run_dir), vocabulary)
-    load_weights(model, run_dir / CHECKPOINTS / _FILES[weights])
+    load_weights(model, run_dir / CHECKPOINTS / _FILES[weights], vocabulary=vocabulary)
     return model.eval(), vocabulary
 
 
@@ -153,7 +153,7 @@ def trained_encoder(config: TrainConfig, run_dir: Path, *, weights: str = "best"
         _check_run(run_dir, VOCABULARY_FILE)
         vocabulary = Vocabulary.load(run_dir / VOCABULARY_FILE)
     model = pretrain_model(options, _encoder_again(config, run_dir), vocabulary)
-    load_weights(model, run_dir / CHECKPOINTS / _FILES[weights])
+    load_weights(model, run_dir / CHECKPOINTS / _FILES[weights], vocabulary=vocabulary)
     return model.eval().encoder
 
 
@@ -161,7 +161,13 @@ def _encoder_again(config: TrainConfig, run_dir: Path) -> SpeechEncoder:
     """The structure that the run's encoder has, with weights to be loaded."""
     _check_run(run_dir, ENCODER_FILE)
     blueprint: Mapping[str, Any] = read_json(run_dir / ENCODER_FILE)
-    encoder = encoder_from_blueprint(blueprint)
+    try:
+        encoder = encoder_from_blueprint(blueprint)
+    except (LookupError, TypeError) as error:
+        raise ValueError(
+            f"{run_dir / ENCODER_FILE} describes no encoder ({type(error).__name__}: {error}); "
+            "copy the run again"
+        ) from error
     copy.copy(config.adaptation).apply(encoder, mixing=config.mixing)
     return encoder
 

@@ -15,16 +15,20 @@ from typing import Any
 
 import torch
 from pytorch_lightning.plugins.io import CheckpointIO
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from slue_ner.core.files import atomic_path
 from slue_ner.models.weight_files import UNREADABLE, damage, reason
+from slue_ner.text.vocabulary import Vocabulary
 
 LAST_STATE = "last.ckpt"
 LAST_WEIGHTS = "last.safetensors"
 BEST_WEIGHTS = "best.safetensors"
+
+_VOCABULARY = "vocabulary"
+"""Key of the digest in the metadata of weights; older files have none."""
 
 _STATE = frozenset({"state_dict", "global_step", "num_batches", "random_states"})
 """What every saved state holds, among other things."""
@@ -82,8 +86,8 @@ def read_state(path: Path) -> dict[str, Any] | None:
     return state
 
 
-def save_weights(module: nn.Module, path: Path) -> None:
-    """Write a module's weights as safetensors.
+def save_weights(module: nn.Module, path: Path, *, vocabulary: Vocabulary | None = None) -> None:
+    """Write a module's weights as safetensors, and which symbols its CTC head writes.
 
     Raises:
         OSError: naming the path when it cannot be written.
@@ -91,25 +95,39 @@ def save_weights(module: nn.Module, path: Path) -> None:
     state: dict[str, Tensor] = module.state_dict()
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     with atomic_path(path) as temporary, _as_os_error():
-        save_file(tensors, temporary)
+        metadata = None if vocabulary is None else {_VOCABULARY: vocabulary.digest}
+        save_file(tensors, temporary, metadata=metadata)
 
 
-def load_weights(module: nn.Module, path: Path) -> None:
+def load_weights(module: nn.Module, path: Path, *, vocabulary: Vocabulary | None = None) -> None:
     """Load what ``save_weights`` wrote.
 
     Raises:
-        ValueError: naming the file when it is damaged or belongs to another model.
+        ValueError: naming the file when it is damaged, or belongs to another model or vocabulary.
     """
     if not path.is_file():
         raise ValueError(f"{path}: no such file; has the run written a checkpoint yet?")
     if (found := damage(path)) is not None:
         raise ValueError(f"{path} is damaged or does not fit the model of this run: it {found}")
+    if vocabulary is not None:
+        _check_vocabulary(path, vocabulary)
     try:
         module.load_state_dict(load_file(path), strict=True)
     except UNREADABLE as error:
         raise ValueError(
             f"{path} is damaged or does not fit the model of this run: {reason(error)}"
         ) from error
+
+
+def _check_vocabulary(path: Path, vocabulary: Vocabulary) -> None:
+    """Refuse symbols that are not those of the weights, though as many: the text would be wrong."""
+    with safe_open(path, framework="pt") as file:
+        trained_with = (file.metadata() or {}).get(_VOCABULARY, vocabulary.digest)
+    if trained_with != vocabulary.digest:
+        raise ValueError(
+            f"{path} was trained with other symbols than the vocabulary.json of its run holds; "
+            "put back the file that the run wrote, or copy the run again"
+        )
 
 
 def _no_state(path: Any) -> ValueError:

@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from slue_ner.tasks.checkpoint_files import BEST_WEIGHTS, LAST_STATE, save_weights
+from slue_ner.tasks.resumable import ResumableTask
 
 
 class Checkpoints(Callback):
@@ -98,7 +99,9 @@ class Checkpoints(Callback):
         if self.best is None or current > self.best:
             self.best, self.best_update, self.num_worse = current, trainer.global_step, 0
             if trainer.is_global_zero:
-                save_weights(pl_module.model, self.folder / BEST_WEIGHTS)  # type: ignore[arg-type]
+                assert isinstance(pl_module, ResumableTask)
+                best = self.folder / BEST_WEIGHTS
+                save_weights(pl_module.model, best, vocabulary=pl_module.vocabulary)
         else:
             self.num_worse += 1
             trainer.should_stop = self._patience_is_over()

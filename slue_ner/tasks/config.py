@@ -29,6 +29,9 @@ TASKS: Mapping[str, type[Any]] = {
 }
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+ACCELERATORS = ("auto", "cpu", "gpu")
+
+_LARGEST_SEED = 2**32 - 1  # of numpy
 
 
 @dataclass(kw_only=True)
@@ -77,11 +80,18 @@ class TrainerOptions:
                 f"trainer.precision={self.precision!r} is unknown; "
                 f"{nearest(self.precision, PRECISIONS)}"
             )
-        for name in ("max_updates", "accumulate", "validate_every", "devices", "log_every"):
+        if self.accelerator not in ACCELERATORS:
+            raise ValueError(
+                f"trainer.accelerator={self.accelerator!r} is unknown; "
+                f"{nearest(self.accelerator, ACCELERATORS)}"
+            )
+        counts = ("max_updates", "accumulate", "validate_every", "devices", "num_nodes")
+        for name in (*counts, "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"trainer.{name} must be at least 1, got {getattr(self, name)}")
-        if self.save_every < 0 or self.patience < 0:
-            raise ValueError("trainer.save_every and trainer.patience must not be negative")
+        for name in ("save_every", "patience", "num_threads"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"trainer.{name} must not be negative, got {getattr(self, name)}")
 
 
 @dataclass(kw_only=True)
@@ -124,6 +134,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         if not self.name.strip():
             raise ValueError("name is empty, but the run's folder is named after it")
+        if not 0 <= self.seed <= _LARGEST_SEED:
+            raise ValueError(f"seed must be in [0, {_LARGEST_SEED}], got {self.seed}")
 
 
 @dataclass(kw_only=True)

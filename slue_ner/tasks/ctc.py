@@ -28,6 +28,7 @@ class CTCTask(Task):
     """
 
     model: CTCModel
+    vocabulary: Vocabulary
 
     def __init__(
         self, model: CTCModel, *, vocabulary: Vocabulary, monitor: str, **common: Any

@@ -55,6 +55,16 @@ class OptimOptions:
             )
         if len(self.betas) != 2:
             raise ValueError(f"optim.betas needs two numbers, got {self.betas}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"optim.betas must lie in [0, 1), got {self.betas}")
+        if self.eps <= 0:
+            raise ValueError(f"optim.eps must be positive, got {self.eps}")
+        for name in ("weight_decay", "gradient_clip"):
+            if getattr(self, name) < 0:
+                raise ValueError(
+                    f"optim.{name} must not be negative, got {getattr(self, name)}; 0 switches it "
+                    "off"
+                )
         if self.lr <= 0 or (self.head_lr is not None and self.head_lr <= 0):
             raise ValueError(
                 f"optim.lr={self.lr} and optim.head_lr={self.head_lr} must be positive"

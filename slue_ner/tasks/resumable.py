@@ -13,6 +13,7 @@ from slue_ner.models.gradients import check_gradients
 from slue_ner.models.modes import check_modes
 from slue_ner.tasks.optim import OptimOptions, build_optimizer, build_scheduler
 from slue_ner.tasks.ranks import gather, random_state, set_random_state
+from slue_ner.text.vocabulary import Vocabulary
 
 
 class ResumableTask(pl.LightningModule):
@@ -31,6 +32,8 @@ class ResumableTask(pl.LightningModule):
     maximize: bool
     heard = "this text"
     """What to look at when a loss is not finite."""
+    vocabulary: Vocabulary | None = None
+    """Symbols of the CTC head; ``None`` without one."""
 
     def __init__(
         self, model: nn.Module, *, what: str, optim: OptimOptions, max_updates: int

@@ -56,6 +56,8 @@ def fit(config: TrainConfig, run_dir: Path, *, console: Console) -> Fit:
         f"{sum(u.duration for u in made.train) / 3600:.2f} h; {made.num_symbols} symbols",
         highlight=False,
     )
+    for note in _notes(config, task, made.train):
+        console.print(note, highlight=False)
     throughput = Throughput()
     with _states(config, task, [*made.train, *tune], run_dir, console=console) as states:
         checkpoints = run_updates(
@@ -86,6 +88,27 @@ def fit(config: TrainConfig, run_dir: Path, *, console: Console) -> Fit:
         **throughput.summary(),
     }
     return Fit(figures, report)
+
+
+def _notes(config: TrainConfig, task: Task, train: Sequence[Utterance]) -> list[str]:
+    """What the config asks for and this training will not see."""
+    notes = []
+    frozen_until, num_updates = task.report.encoder_frozen_until, config.trainer.max_updates
+    if frozen_until >= num_updates:
+        notes.append(
+            f"note: adaptation.freeze_updates={frozen_until} leaves none of trainer.max_updates="
+            f"{num_updates} to the encoder, which stays as it is"
+        )
+    augment, grid = task.encoder.spec_augment, task.encoder.grid
+    if augment.time_prob and not task.encoder.frozen:
+        frames = [grid.num_frames(utterance.num_samples or 0) for utterance in train]
+        short = [u.id for u, n in zip(train, frames, strict=True) if n < augment.time_length]
+        if short:
+            notes.append(
+                f"note: never masked, shorter than mask_time_length={augment.time_length} frames: "
+                f"{listed(short)}"
+            )
+    return notes
 
 
 def _rates(optim: OptimOptions, report: AdaptationReport) -> str:

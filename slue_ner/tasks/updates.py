@@ -23,7 +23,7 @@ from slue_ner.tasks.checkpoint_files import (
     save_weights,
 )
 from slue_ner.tasks.checkpoints import Checkpoints
-from slue_ner.tasks.config import RunConfig
+from slue_ner.tasks.config import RunConfig, TrainerOptions
 from slue_ner.tasks.loggers import CSVLog, build_loggers, finish_loggers
 from slue_ner.tasks.progress import Throughput, TrainingProgress
 from slue_ner.tasks.quiet import quiet_lightning
@@ -53,13 +53,31 @@ def begin(config: RunConfig) -> tuple[int, int]:
     """Set threads and seed; this process's rank and the number of ranks.
 
     Raises:
-        ValueError: unless one process a device was started.
+        ValueError: unless one process a device was started, and for a GPU that is not there.
     """
+    check_accelerator(config.trainer)
     ranks = find_ranks(devices=config.trainer.devices, num_nodes=config.trainer.num_nodes)
     if config.trainer.num_threads:
         torch.set_num_threads(config.trainer.num_threads)
     pl.seed_everything(config.seed, verbose=False)
     return ranks
+
+
+def check_accelerator(options: TrainerOptions) -> None:
+    """Refuse what this machine cannot run; Lightning would quietly compute something else.
+
+    Raises:
+        ValueError: naming the option.
+    """
+    has_gpu = torch.cuda.is_available()
+    if options.accelerator == "gpu" and not has_gpu:
+        raise ValueError(
+            "trainer.accelerator=gpu, but torch sees no GPU here; use trainer.accelerator=auto"
+        )
+    if options.precision == "16-mixed" and (options.accelerator == "cpu" or not has_gpu):
+        raise ValueError(
+            "trainer.precision=16-mixed needs a GPU; use 32-true or bf16-mixed on a CPU"
+        )
 
 
 def run_updates(
@@ -127,7 +145,7 @@ def run_updates(
         finally:
             finish_loggers(loggers)
     if trainer.is_global_zero:
-        save_weights(task.model, folder / LAST_WEIGHTS)
+        save_weights(task.model, folder / LAST_WEIGHTS, vocabulary=task.vocabulary)
     return checkpoints
 
 

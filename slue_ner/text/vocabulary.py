@@ -6,6 +6,8 @@ letters twice (huggingface/transformers#46552).
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -64,6 +66,12 @@ class Vocabulary:
     def label_set(self) -> LabelSet | None:
         """The label set of the entity marks; ``None`` for plain ASR."""
         return None if self.labels is None else label_set(self.labels)
+
+    @property
+    def digest(self) -> str:
+        """Tells this vocabulary from any other, of other symbols, order or label set."""
+        meaning = json.dumps([self.labels, *self.symbols])
+        return hashlib.sha256(meaning.encode()).hexdigest()
 
     def encode(self, symbols: Sequence[str]) -> list[int]:
         """Ids of symbols; characters never seen in training become ``<unk>``."""

@@ -61,7 +61,7 @@ def test_the_version_is_printed(slue_ner):
         (("train", "+speed=1"), 1, "speed is unknown; did you mean 'seed'?"),
         (("train", "lr"), 1, "override 'lr' cannot be read; write it as group=name or a.b=1"),
         (("train", "name="), 1, "name is empty, but the run's folder is named after it"),
-        (("train", "optim.lr=nan"), 1, "optim.lr should be a number, got nan"),
+        (("train", "optim.lr=nan"), 1, "optim.lr should be a finite number, got nan"),
         (("train", "--fast"), 1, "unknown option '--fast'; overrides look like group=name or"),
         (("train", "adaptation=frozen_layer"), 1, "adaptation.layer has no default; give it as a"),
         (("train", "task.target=spoken"), 1, "task.target='spoken' should be plain or tagged"),

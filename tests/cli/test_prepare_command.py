@@ -56,3 +56,24 @@ def test_times_that_fit_nothing_fail_and_write_nothing(slue_ner, tiny_corpus, tm
     assert ended.status == 1
     assert f"\n  {first.id}: {times}: word 1 is 'on' in the alignment" in ended.err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("slue-voxpopuli", "{file}", "out"), "times.jsonl is a file; unpack it if it is an arch"),
+        (("slue-voxpopuli", "{tsv}", "out", "--revision", "main"), "--revision is for a hub id; "),
+        (("slue-voxpopuli", "a/b", "out", "--skip-missing-audio"), "leave --skip-missing-audio o"),
+        (("synthetic", "out", "--tune-share", "0.2"), "--tune-share has no effect: a grammar's"),
+        (("synthetic", "out", "--text", "{file}", "--fine-tune", "5"), "--fine-tune has no effec"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(slue_ner, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    places = {"file": tmp_path / "times.jsonl", "tsv": tmp_path / "slue"}
+    places["file"].touch()
+    places["tsv"].mkdir()
+    ended = slue_ner("prepare", *(argument.format(**places) for argument in arguments))
+    assert ended.status == 1
+    assert ended.err.count("\n") == 1 and message in ended.err
+    assert not (tmp_path / "out").exists()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -17,6 +18,7 @@ class Kind(Enum):
 @dataclass(kw_only=True)
 class Inner:
     rate: float
+    share: float | None = None
     names: list[str] = field(default_factory=list)
     kind: Kind = Kind.one
     limit: int | None = None
@@ -45,6 +47,8 @@ def test_nested_values_become_typed():
         ({"inner": {"rate": 1, "nmes": []}}, r"inner.nmes is unknown; did you mean 'names'\?"),
         ({"inner": {}}, "inner.rate is missing"),
         ({"inner": {"rate": "fast"}}, "inner.rate should be float, got 'fast'"),
+        ({"inner": {"rate": math.nan}}, "inner.rate should be a finite number, got nan"),
+        ({"inner": {"rate": 1, "share": math.inf}}, "inner.share should be a finite number, got i"),
         ({"inner": {"rate": True}}, "inner.rate should be float, got True"),
         ({"inner": {"rate": 1, "limit": 1.5}}, "inner.limit should be int, got 1.5"),
         ({"inner": {"rate": 1, "names": "a"}}, "inner.names should be a list, got 'a'"),
@@ -62,5 +66,5 @@ def test_a_wrong_value_is_named_by_its_dotted_key(values, message):
 
 @pytest.mark.parametrize("name", ["rate", "limit"])
 def test_nan_is_no_number_of_a_config(name):
-    with pytest.raises(ValueError, match=rf"optim\.{name} should be a number, got nan"):
+    with pytest.raises(ValueError, match=rf"optim\.{name} should be a finite number, got nan"):
         from_mapping(Inner, {"rate": 1.0, name: float("nan")}, where="optim")

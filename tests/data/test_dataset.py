@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,6 +106,35 @@ def test_a_refused_data_set_leaves_the_old_one_alone(tmp_path: Path) -> None:
     with pytest.raises(ValueError):
         write_dataset(tmp_path, {"dev": [utterance("a"), utterance("a")]}, source={})
     assert (tmp_path / "dataset.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"kind": "jsonl", "path": "../a"}, {"kind": "slue-voxpopuli", "path": "../a"}),
+        ({"kind": "jsonl", "path": "../a"}, {"kind": "jsonl", "path": "../b"}),
+        ({"kind": "slue-hub", "id": "a/b"}, {"kind": "slue-hub", "id": "b/b"}),
+    ],
+)
+def test_manifests_of_other_data_are_not_replaced(
+    tmp_path: Path, first: dict[str, str], second: dict[str, str]
+) -> None:
+    (tmp_path / "a").touch()
+    out = tmp_path / "out"
+    write_dataset(out, {"dev": [utterance("a")]}, source=first)
+    before = (out / "dev.jsonl").read_bytes()
+    sentence = f"out holds manifests of {first['kind']} from {re.escape(list(first.values())[1])}; "
+    with pytest.raises(ValueError, match=sentence):
+        write_dataset(out, {"dev": [utterance("b")]}, source=second)
+    assert (out / "dev.jsonl").read_bytes() == before
+    (out / "dataset.json").unlink()
+    write_dataset(out, {"dev": [utterance("b")]}, source=second)
+
+
+def test_data_that_has_moved_is_prepared_anew_in_its_folder(tmp_path: Path) -> None:
+    splits = {"dev": [utterance("a")]}
+    write_dataset(tmp_path / "out", splits, source={"kind": "jsonl", "path": "../gone"})
+    write_dataset(tmp_path / "out", splits, source={"kind": "jsonl", "path": "../here"})
 
 
 def test_a_manifest_of_something_else_is_not_adopted(tmp_path: Path) -> None:

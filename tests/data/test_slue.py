@@ -131,6 +131,23 @@ def test_a_colon_may_have_become_an_underscore_on_disk(official: Path, tmp_path:
     assert prepared.splits["dev"].num_utterances == 2
 
 
+def test_two_ids_never_share_a_file(official: Path, tmp_path: Path) -> None:
+    rows = [row(number, "dev", id=id_) for number, id_ in enumerate(("a:b", "a_b"))]
+    write_tsv(official / "slue-voxpopuli_dev.tsv", rows)
+    write_audio(official / "dev", rows)
+    (official / "dev" / "a:b.ogg").unlink()
+    with pytest.raises(AudioError, match="1 of 2 utterances have no audio file: a:b"):
+        prepare_slue_voxpopuli(official, tmp_path / "out")
+
+
+def test_a_tsv_without_rows_is_left_out_in_words(official: Path, tmp_path: Path) -> None:
+    write_tsv(official / "slue-voxpopuli_dev.tsv", [])
+    prepared = prepare_slue_voxpopuli(official, tmp_path / "out")
+    assert prepared.warnings[0] == (
+        "split dev is left out: slue-voxpopuli_dev.tsv has no line below its header"
+    )
+
+
 @pytest.mark.parametrize("none", ["None", "[]"])
 def test_none_and_an_empty_list_are_no_entities(tmp_path: Path, none: str) -> None:
     rows = [row(0), row(1, normalized_ner=none, speaker_id="None")]

@@ -166,3 +166,24 @@ def test_a_broken_zip_and_a_folder_without_the_columns_are_refused(
     (official / "slue-vp_nel_dev.tsv").unlink()
     with pytest.raises(ValueError, match="no TSV file with the columns id, text or norm"):
         prepare_slue_nel(official, tmp_path / "out")
+
+
+def test_two_ids_never_share_a_file(official: Path, tmp_path: Path) -> None:
+    plain = ID.replace(":", "_")
+    tsv = official / "slue-vp_nel_dev.tsv"
+    header, line = tsv.read_text().splitlines()
+    tsv.write_text("\n".join([header, line, line.replace(ID, plain)]) + "\n")
+    audio = official / "audio" / "dev"
+    (audio / f"{ID}.ogg").rename(audio / f"{plain}.ogg")
+    with pytest.raises(ValueError, match=rf"id {plain}: its audio file .* is that of {ID}"):
+        prepare_slue_nel(official, tmp_path / "out")
+
+
+def test_a_bad_row_leaves_the_data_set_that_was_there(official: Path, tmp_path: Path) -> None:
+    prepare_slue_nel(official, tmp_path / "out")
+    before = (tmp_path / "out/dev.jsonl").read_bytes()
+    write_tsv(official / "slue-vp_nel_dev.tsv", "[['PLACE']]")
+    with pytest.raises(ValueError, match=ID):
+        prepare_slue_nel(official, tmp_path / "out")
+    assert (tmp_path / "out/dev.jsonl").read_bytes() == before
+    assert (tmp_path / "out/dataset.json").is_file()

@@ -182,7 +182,7 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, int], message
 
 
 def test_too_few_voices_for_the_splits_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="num_voices is 3, but 4 splits need a voice"):
+    with pytest.raises(ValueError, match="3 voices are too few: 4 splits need one of their own"):
         prepare_synthetic(tmp_path, SyntheticOptions(**{**SMALL, "num_voices": 3}))
 
 

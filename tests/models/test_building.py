@@ -6,10 +6,13 @@ import pytest
 import torch
 from transformers import Wav2Vec2FeatureExtractor
 
-from slue_ner.models.building import build_encoder
+from slue_ner.models.building import build_encoder, encoder_from_blueprint
 from slue_ner.models.convolutions import normalize_waveforms
+from slue_ner.models.families import FAMILIES
 from slue_ner.models.options import EncoderOptions
 from slue_ner.models.saving import save_encoder
+
+HEADS = "num_attention_heads=3 does not divide hidden_size=16 of {}; change one of them"
 
 
 def test_normalised_waveforms_equal_the_stock_extractor(noise):
@@ -83,6 +86,25 @@ def test_masking_options_replace_the_checkpoints(tiny_encoder):
             {"family": "wav2vec2-bert", "overrides": {"feature_projection_input_dim": 100}},
             r"feature_projection_input_dim=100 must be num_mel_bins \* stride",
         ),
+        *(
+            ({"family": family, "overrides": overrides}, message)
+            for family, overrides, message in (
+                *((name, {"num_attention_heads": 3}, HEADS.format(name)) for name in FAMILIES),
+                ("wav2vec2-bert", {"num_attention_heads": 0}, "heads must be at least 1, got 0;"),
+                ("wav2vec2-bert", {"num_attention_heads": 2.0}, "expected int, got float"),
+                ("wav2vec2-bert", {"hidden_size": -16}, "hidden_size must be at least 1, got -16"),
+                ("wav2vec2-bert", {"hidden_size": None}, "expected int, got NoneType"),
+                ("wav2vec2-bert", {"intermediate_size": 0}, "intermediate_size must be at least 1"),
+                ("wav2vec2-bert", {"num_hidden_layers": -1}, "must not be negative, got -1"),
+                ("wav2vec2-bert", {"hidden_act": "gelo"}, r"this config \(unknown name 'gelo'\)"),
+                ("wav2vec2-bert", {"hidden_dropout": 1.5}, r"hidden_dropout must be in \[0, 1\)"),
+                ("hubert", {"conv_stride": [5, 2, 2, 2, 2, 2, 0]}, "conv_stride must be at least"),
+                ("wavlm", {"conv_kernel": [10, 3]}, "conv_dim 7, conv_kernel 2, conv_stride 7"),
+                ("wavlm", {"conv_stride": 5}, "expected a list, got int"),
+                ("wavlm", {"num_conv_pos_embedding_groups": 5}, "5 does not divide hidden_size=16"),
+                ("wavlm", {"num_buckets": 1}, "no wavlm can be made of this config"),
+            )
+        ),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, message):
@@ -91,6 +113,28 @@ def test_options_that_do_not_fit_are_refused(options, message):
         options = {**options, "overrides": {**tiny, **options.get("overrides", {})}}
     with pytest.raises(ValueError, match=message):
         build_encoder(EncoderOptions(**options))
+
+
+def test_sizes_that_meet_in_no_frame_are_refused_before_any_audio_is_read(tiny_encoder):
+    odd = {"position_embeddings_type": "rotary", "hidden_size": 6}  # 3 a head, turned in pairs
+    with pytest.raises(ValueError, match=r"no wav2vec2-bert can be made of this config \(.*\(3\)"):
+        tiny_encoder("wav2vec2-bert", overrides=odd)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_looking_whether_an_encoder_hears_changes_neither_chance_nor_mode(family):
+    tiny = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    encoder = build_encoder(EncoderOptions(family=family, overrides=tiny))
+    drawn = torch.rand(3)
+    torch.manual_seed(0)
+    encoder_from_blueprint(encoder.blueprint)  # the same draws, and nobody looks
+    assert torch.equal(torch.rand(3), drawn)
+    assert all(module.training for module in encoder.modules())
+
+
+def test_a_whole_number_is_a_dropout_too(tiny_encoder):
+    assert tiny_encoder("wavlm", overrides={"hidden_dropout": 0}).config.hidden_dropout == 0.0
 
 
 def test_a_layerdrop_of_one_is_refused(tiny_encoder):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -259,3 +260,98 @@ def test_a_folder_that_cannot_be_made_is_named(
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match=str(tmp_path / place)):
         export_encoder(finished("full"), tmp_path / place)
+
+
+@pytest.mark.parametrize("damage", ["log.csv gone", "log.csv cut", "metrics.json empty"])
+def test_a_run_that_was_copied_in_part_is_refused_before_anything_is_written(
+    finished: Finished, tmp_path: Path, damage: str
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished("full"), run)
+    if damage == "log.csv gone":
+        (run / "log.csv").unlink()
+    elif damage == "log.csv cut":
+        (run / "log.csv").write_text("update,metric,value\n1,val_loss,\n")
+    else:
+        (run / "metrics.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"run is incomplete: .* copy it whole, or train it again"):
+        export_encoder(run, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_export_that_is_cut_short_is_no_checkpoint(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    export_encoder(finished("truncate"), old)
+    replace, calls = Path.replace, []
+
+    def killed(self: Path, target: Path) -> Path:
+        calls.append(target)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            export_encoder(finished("full"), old)
+    with pytest.raises(ValueError, match=r"old has no config\.json"):  # never half old, half new
+        build_encoder(EncoderOptions(source=str(old)))
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "slue_ner.models.saving.write_json", lambda *_: (_ for _ in ()).throw(OSError)
+        )
+        with pytest.raises(OSError, match=str(new)):
+            export_encoder(finished("full"), new)
+    assert not new.exists()
+    assert not [path for path in tmp_path.rglob(".*")]
+
+
+def test_a_processor_of_another_checkpoint_is_not_read_in_place_of_ours(
+    finished: Finished, tmp_path: Path
+) -> None:
+    (tmp_path / "processor_config.json").write_text('{"feature_extractor": {"do_normalize": true}}')
+    with pytest.raises(ValueError, match=r"holds processor_config\.json of another"):
+        export_encoder(finished("full"), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["processor_config.json"]
+
+
+def test_a_run_that_hears_nothing_has_no_encoder(tmp_path: Path, text_overrides: list[str]) -> None:
+    values = compose_config([*text_overrides, QUICK, "trainer.validate_every=2"])
+    run_experiment(values, tmp_path / "run", console=Console(file=io.StringIO()))
+    with pytest.raises(ValueError, match="run finds entities in text and has no speech encoder"):
+        export_encoder(tmp_path / "run", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("kind", "way_out"), [("full", "`slue-ner export .* FOLDER`"), ("pretrain", "give .*/encoder")]
+)
+def test_a_run_folder_in_place_of_its_encoder_says_how_to_get_that(
+    finished: Finished, kind: str, way_out: str
+) -> None:
+    with pytest.raises(ValueError, match=f"looks like a run folder; {way_out}"):
+        build_encoder(EncoderOptions(source=str(finished(kind))))
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"options": {"lost": 1}}'])
+def test_a_damaged_blueprint_is_named(finished: Finished, tmp_path: Path, content: str) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished("full"), run)
+    (run / "encoder.json").write_text(content)
+    with pytest.raises(ValueError, match=r"encoder\.json describes no encoder .* copy the run"):
+        encoder_of(run)
+
+
+@pytest.mark.parametrize("kind", ["full", "pretrain"])
+def test_symbols_that_were_edited_afterwards_are_refused(
+    finished: Finished, tmp_path: Path, kind: str
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished(kind), run)
+    path = run / "vocabulary.json"
+    record = json.loads(path.read_text())
+    record["symbols"][3:5] = record["symbols"][4:2:-1]  # two characters change places
+    path.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="trained with other symbols than the vocabulary"):
+        encoder_of(run)

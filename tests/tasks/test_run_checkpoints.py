@@ -18,7 +18,9 @@ from torch import nn
 from slue_ner.tasks.checkpoint_files import AtomicCheckpointIO, load_weights, save_weights
 from slue_ner.tasks.checkpoints import StopRequestedError
 from slue_ner.tasks.ctc import CTCTask
+from slue_ner.text.vocabulary import BLANK, UNKNOWN, Vocabulary
 
+SYMBOLS = (BLANK, UNKNOWN, "|")
 SAVE_FOREVER = """
 import sys, itertools, torch
 from pathlib import Path
@@ -214,3 +216,20 @@ def test_a_kill_at_any_moment_leaves_a_checkpoint_that_can_be_read(tmp_path):
         process.kill()
     state = AtomicCheckpointIO().load_checkpoint(path)
     assert math.isclose(float(state["values"].float().mean()), state["number"])
+
+
+@pytest.mark.parametrize(
+    "changed", [Vocabulary((*SYMBOLS, "b", "a"), None), Vocabulary((*SYMBOLS, "a", "c"), None)]
+)
+def test_weights_are_not_read_with_other_symbols_of_the_same_number(tmp_path, changed):
+    path = tmp_path / "best.safetensors"
+    save_weights(nn.Linear(2, 5), path, vocabulary=Vocabulary((*SYMBOLS, "a", "b"), None))
+    load_weights(nn.Linear(2, 5), path, vocabulary=Vocabulary((*SYMBOLS, "a", "b"), None))
+    with pytest.raises(ValueError, match=r"best\.safetensors was trained with other symbols than"):
+        load_weights(nn.Linear(2, 5), path, vocabulary=changed)
+
+
+def test_weights_that_do_not_say_their_symbols_are_read(tmp_path):
+    save_weights(nn.Linear(2, 5), tmp_path / "old.safetensors")
+    vocabulary = Vocabulary((*SYMBOLS, "a", "b"), None)
+    load_weights(nn.Linear(2, 5), tmp_path / "old.safetensors", vocabulary=vocabulary)

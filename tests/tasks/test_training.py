@@ -100,6 +100,34 @@ def test_a_run_stopped_while_frozen_is_released_on_time(train, tmp_path):
         assert torch.equal(tensor, whole.weights()[name]), name
 
 
+def test_a_head_that_learns_alone_to_the_end_is_a_note(train, tmp_path):
+    done = train(tmp_path, "adaptation.freeze_updates=6")
+    assert (
+        "note: adaptation.freeze_updates=6 leaves none of trainer.max_updates=6 to the encoder"
+        in done.printed
+    )
+
+
+def test_utterances_too_short_to_be_masked_are_counted(train, tmp_path):
+    masking = ("encoder.mask_time_prob=0.5", "+encoder.mask_time_length=50")  # one second
+    printed = " ".join(train(tmp_path, *masking, "trainer.max_updates=1").printed.split())
+    # 0.6 s and 0.9 / 16 s more each: number 7 is the last one that is shorter
+    assert "never masked, shorter than mask_time_length=50 frames: 8 utterances" in printed
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("trainer.precision=16-mixed", "trainer.precision=16-mixed needs a GPU; use 32-true or"),
+        ("trainer.accelerator=gpu", "trainer.accelerator=gpu, but torch sees no GPU here"),
+    ],
+)
+def test_what_this_machine_cannot_run_is_refused(train, tmp_path, monkeypatch, option, message):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=message):
+        train(tmp_path, option)
+
+
 def test_accumulation_follows_the_mean_of_the_batches_means(train, tmp_path):
     # batches of one utterance, eight an update, against the mean gradient worked out by hand
     options = (
