@@ -17,9 +17,9 @@ def with_own_words(
 ) -> tuple[dict[str, list[Utterance]], list[str]]:
     """Put the words of every utterance to its text, and give its entities their words and times.
 
-    Times that an entity has of its own stay; like words, they are cut where they end a little after
-    the audio, and are left out where they end later. An utterance whose words are not those of its
-    text goes without word times (``null``, not known).
+    Times that an entity has of its own stay, cut as words are where they end a little after the
+    audio. An utterance whose words are not those of its text goes without word times (``null``, not
+    known).
 
     Args:
         splits: utterances whose audio has been measured.
@@ -30,20 +30,18 @@ def with_own_words(
     timed: dict[str, list[Utterance]] = {}
     every = TimeChanges()
     misfits: list[str] = []
-    beyond: list[str] = []
     for split, utterances in splits.items():
         timed[split] = []
         for utterance in utterances:
-            utterance, num_cut, outside = _inside(utterance)
-            every += TimeChanges(num_cut=num_cut)
-            beyond += outside
+            utterance, is_cut = _cut(utterance)
+            changes = TimeChanges()
             if utterance.words is not None:
                 try:
                     utterance, changes = with_entity_times(utterance)
-                    every += changes
                 except ValueError as error:
                     misfits.append(f"{utterance.id}: {error}")
                     utterance = replace(utterance, words=None)
+            every += replace(changes, num_cut=int(is_cut or changes.num_cut > 0))
             timed[split].append(utterance)
     notes = every.notes()
     if misfits:
@@ -51,33 +49,25 @@ def with_own_words(
             f"the words of {len(misfits)} utterances could not be used, so that these have no "
             f"word times:{listed(misfits)}"
         )
-    if beyond:
-        notes.append(
-            f"the times of {len(beyond)} entities are not in their audio and are left out:"
-            f"{listed(beyond)}"
-        )
     return timed, notes
 
 
-def _inside(utterance: Utterance) -> tuple[Utterance, int, list[str]]:
-    """The utterance with entity times that are in its audio, whether one was cut, and the rest."""
-    if utterance.num_samples is None:
-        return utterance, 0, []
-    duration, num_cut, outside = utterance.duration, 0, []
-    entities = []
-    for entity in utterance.entities:
-        if entity.start is not None and entity.end is not None and entity.end > duration:
-            if entity.start < duration and entity.end <= duration + MOST_OVERRUN:
-                num_cut = num_cut or int(entity.end > duration + TIME_SLACK)
-                entity = replace(entity, end=duration)
-            else:
-                outside.append(
-                    f"{utterance.id}: entity {entity.label} {entity.phrase!r} is at "
-                    f"{entity.start:.2f} to {entity.end:.2f}s but the audio lasts {duration:.2f}s"
-                )
-                entity = replace(entity, start=None, end=None)
-        entities.append(entity)
-    return replace(utterance, entities=tuple(entities)), num_cut, outside
+def _cut(utterance: Utterance) -> tuple[Utterance, bool]:
+    """Entities that end a little after the audio end with it, as words do; whether one did."""
+    duration = utterance.duration
+    late = [
+        entity.end is not None and TIME_SLACK < entity.end - duration <= MOST_OVERRUN
+        for entity in utterance.entities
+    ]
+    if utterance.num_samples is None or not any(late):
+        return utterance, False
+    entities = tuple(
+        replace(entity, start=min(entity.start or 0.0, duration), end=duration)
+        if is_late
+        else entity
+        for entity, is_late in zip(utterance.entities, late, strict=True)
+    )
+    return replace(utterance, entities=entities), True
 
 
 def with_entity_times(utterance: Utterance) -> tuple[Utterance, TimeChanges]:
