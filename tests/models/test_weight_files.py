@@ -245,8 +245,8 @@ def test_a_guess_about_normalisation_is_said_and_kept(folder):
     assert not encoder.normalize_waveform
     assert encoder.guess == (
         f"{folder} does not say whether it wants normalised waveforms (there is no feature "
-        "extractor in processor_config.json or preprocessor_config.json); its style of model does not, and "
-        "encoder.normalize_waveform=true changes that"
+        "extractor in processor_config.json or preprocessor_config.json); its style of model does "
+        "not, and encoder.normalize_waveform=true changes that"
     )
     assert encoder.blueprint["guess"] == encoder.guess
     told = build_encoder(EncoderOptions(source=str(folder), normalize_waveform=True))
