@@ -19,19 +19,21 @@ from slue_ner.core.canonical_records import (
     canonical_utterance,
     warn,
 )
+from slue_ner.core.fields import Json, check_keys, objects, optional, typed
 from slue_ner.core.files import atomic_path
 from slue_ner.core.lines import json_line, numbered_lines
-from slue_ner.core.suggest import nearest
 from slue_ner.core.types import EntitySpan, Prediction, TokenSpan, Utterance, Word
 from slue_ner.core.validation import check_prediction, check_utterance
 
 SCHEMA = 1
 
-Json = dict[str, Any]
 Record = TypeVar("Record", Utterance, Prediction)
 
-_WORD_KEYS = ("text", "start", "end", "estimated", "score")
-_ENTITY_KEYS = ("label", "phrase", "start_char", "end_char", "words", "start", "end", "score")
+_WORD = {"text": str, "start": float, "end": float, "estimated": bool, "score": float}
+_ENTITY = {
+    **{"label": str, "phrase": str, "start_char": int, "end_char": int, "words": list},
+    **{"start": float, "end": float, "score": float},
+}
 _UTTERANCE_KEYS = (
     *("schema", "id", "split", "audio", "num_samples", "sample_rate", "speaker", "text"),
     *("asr_text", "raw_text", "words", "phones", "entities"),
@@ -131,20 +133,24 @@ def utterance_to_json(utterance: Utterance) -> Json:
 
 def utterance_from_json(record: Json) -> Utterance:
     """The inverse of ``utterance_to_json``; optional fields may be absent."""
-    _check_keys(record, _UTTERANCE_KEYS, required=("schema", "id", "split", "text"))
+    _check_schema(record, _UTTERANCE_KEYS, required=("schema", "id", "split", "text"))
+    if record.get("entities", []) is None:
+        raise ValueError(
+            "field 'entities' is null, not known; a manifest lists them, [] where there is none"
+        )
     return Utterance(
-        id=_typed(record, "id", str),
-        split=_typed(record, "split", str),
-        audio=None if record.get("audio") is None else Path(_typed(record, "audio", str)),
-        num_samples=_optional(record, "num_samples", int),
+        id=typed(record, "id", str),
+        split=typed(record, "split", str),
+        audio=None if record.get("audio") is None else Path(typed(record, "audio", str)),
+        num_samples=optional(record, "num_samples", int),
         sample_rate=record.get("sample_rate", 16_000),
-        speaker=_optional(record, "speaker", str),
-        text=_typed(record, "text", str),
-        asr_text=_optional(record, "asr_text", str),
-        raw_text=_optional(record, "raw_text", str),
-        words=_words_from_json(record.get("words")),
-        phones=_words_from_json(record.get("phones")),
-        entities=tuple(_entity_from_json(entity) for entity in record.get("entities", [])),
+        speaker=optional(record, "speaker", str),
+        text=typed(record, "text", str),
+        asr_text=optional(record, "asr_text", str),
+        raw_text=optional(record, "raw_text", str),
+        words=_words_from_json(record, "words"),
+        phones=_words_from_json(record, "phones"),
+        entities=_entities_from_json(record) or (),
     )
 
 
@@ -169,18 +175,18 @@ def prediction_to_json(prediction: Prediction) -> Json:
 
 def prediction_from_json(record: Json) -> Prediction:
     """The inverse of ``prediction_to_json``; absent fields are not known, as ``null`` ones."""
-    _check_keys(record, _PREDICTION_KEYS, required=("schema", "id", "text"))
-    tokens, entities = record.get("tokens"), record.get("entities")
+    _check_schema(record, _PREDICTION_KEYS, required=("schema", "id", "text"))
+    tokens = optional(record, "tokens", list)
     return Prediction(
-        id=_typed(record, "id", str),
-        text=_typed(record, "text", str),
-        frame_seconds=_optional(record, "frame_seconds", float),
-        num_frames=_optional(record, "num_frames", int),
-        entities=None if entities is None else tuple(map(_entity_from_json, entities)),
-        words=_words_from_json(record.get("words")),
-        tokens=None if tokens is None else tuple(TokenSpan(*token) for token in tokens),
-        num_repairs=record.get("num_repairs", 0),
-        error=_optional(record, "error", str),
+        id=typed(record, "id", str),
+        text=typed(record, "text", str),
+        frame_seconds=optional(record, "frame_seconds", float),
+        num_frames=optional(record, "num_frames", int),
+        entities=_entities_from_json(record),
+        words=_words_from_json(record, "words"),
+        tokens=None if tokens is None else tuple(map(_token_from_json, tokens)),
+        num_repairs=optional(record, "num_repairs", int) or 0,
+        error=optional(record, "error", str),
     )
 
 
@@ -213,27 +219,10 @@ def _write_records(path: Path, records: Iterable[Json]) -> None:
             file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _check_keys(record: Json, known: tuple[str, ...], *, required: tuple[str, ...] = ()) -> None:
-    for key in record:
-        if key not in known:
-            raise ValueError(f"unknown field {key!r}; {nearest(key, known)}")
-    for key in required:
-        if key not in record:
-            raise ValueError(f"field {key!r} is missing")
-    if required and record["schema"] != SCHEMA:
+def _check_schema(record: Json, known: tuple[str, ...], *, required: tuple[str, ...]) -> None:
+    check_keys(record, known, required=required)
+    if record["schema"] != SCHEMA:
         raise ValueError(f"schema is {record['schema']!r}, this version reads {SCHEMA}")
-
-
-def _typed(record: Json, key: str, kind: type) -> Any:
-    value = record[key]
-    accepted = (int, float) if kind is float else kind
-    if isinstance(value, bool) or not isinstance(value, accepted):
-        raise ValueError(f"field {key!r} should be {kind.__name__}, got {value!r}")
-    return value
-
-
-def _optional(record: Json, key: str, kind: type) -> Any:
-    return None if record.get(key) is None else _typed(record, key, kind)
 
 
 def _words_to_json(words: tuple[Word, ...] | None) -> list[Json] | None:
@@ -249,12 +238,16 @@ def _without_defaults(word: Word) -> Json:
     return record
 
 
-def _words_from_json(words: list[Json] | None) -> tuple[Word, ...] | None:
-    if words is None:
-        return None
-    for word in words:
-        _check_keys(word, _WORD_KEYS)
-    return tuple(Word(**word) for word in words)
+def _words_from_json(record: Json, key: str) -> tuple[Word, ...] | None:
+    words = objects(record, key, _WORD, required=("text", "start", "end"))
+    return None if words is None else tuple(Word(**word) for word in words)
+
+
+def _token_from_json(token: Any) -> TokenSpan:
+    match token:
+        case [str(), int(), int(), int() | float()]:
+            return TokenSpan(*token)
+    raise ValueError(f"a token should be [symbol, first, last, score], got {token!r}")
 
 
 def _entity_to_json(entity: EntitySpan) -> Json:
@@ -269,9 +262,19 @@ def _entity_to_json(entity: EntitySpan) -> Json:
     return record
 
 
+def _entities_from_json(record: Json) -> tuple[EntitySpan, ...] | None:
+    entities = objects(record, "entities", _ENTITY)
+    return None if entities is None else tuple(map(_entity_from_json, entities))
+
+
 def _entity_from_json(record: Json) -> EntitySpan:
-    _check_keys(record, _ENTITY_KEYS)
     if "label" not in record or "phrase" not in record:
         raise ValueError("an entity needs the fields 'label' and 'phrase' (null when not known)")
-    words = record.get("words")
-    return EntitySpan(**{**record, "words": None if words is None else (words[0], words[1])})
+    match record.get("words"):
+        case None:
+            words = None
+        case [int(first), int(last)]:
+            words = (first, last)
+        case other:
+            raise ValueError(f"an entity's words should be [first, last), got {other!r}")
+    return EntitySpan(**{**record, "words": words})
