@@ -262,3 +262,12 @@ def test_plain_text_is_read_in_canonical_form(slue_ner, corpus):
     ended = slue_ner(*training(corpus, "typed.txt", order=1))
     assert set(read_model(corpus / "lm.arpa").words[3:]) == {"it's", "jos\u00e9", "now"}
     assert "typed.txt: 1 text was brought to canonical form" in ended.err
+
+
+def test_carriage_returns_inside_of_lines_are_spaces_with_a_note(tmp_path):
+    (tmp_path / "mac.txt").write_bytes(b"in rome\rin york\rin kent\r\nin rome\r\n")
+    notes: list[str] = []
+    sentences = read_sentences([str(tmp_path / "mac.txt")], SentenceOptions(), note=notes.append)
+    assert list(sentences) == [["in", "rome", "in", "york", "in", "kent"], ["in", "rome"]]
+    (note,) = notes
+    assert "carriage returns inside 1 of 2 lines are read as spaces, as KenLM does" in note
