@@ -6,16 +6,18 @@ import re
 import unicodedata
 from bisect import bisect_right
 
-ALWAYS_APOSTROPHES = "\u2018\u2019\u201b\u02bc\uff07"
-APOSTROPHES_IN_WORDS = "`\u00b4\u2032\u1fef\u1ffd"
+ALWAYS_APOSTROPHES = "\u2018\u2019\u201b\u02bc\u055a\u1fbd\uff07\x91\x92"
+"""The last two are what the quotes of Windows become when they are read as Latin-1."""
+
+APOSTROPHES_IN_WORDS = "`\u00b4\u02b9\u2032\u2035\u1fef\u1ffd\uff40"
 JOINERS = "\u200c\u200d"
 ZERO_WIDTH_SPACE = "\u200b"
 _SELECTORS = "\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef"
 _BLANK_BRAILLE = "\u2800"  # seen where other spaces are taken out
 _IN_CONTEXT = f"{JOINERS}\u180e{ZERO_WIDTH_SPACE}{_SELECTORS}"
 _NEVER_SEEN = (
-    "\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u200e\u200f"
-    "\u202a-\u202e\u2060-\u206f\u3164\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
+    "\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x90\x93-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5"
+    "\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e001f\U000e0080-\U000e00ff"
     "\U000e01f0-\U000e0fff"
 )

@@ -178,7 +178,7 @@ def read_json(path: Path) -> Any:
         ValueError: naming the file and the line that does not parse.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
 

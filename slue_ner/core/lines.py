@@ -49,6 +49,23 @@ def numbered_lines(path: Path, *, hint: str = "") -> Iterator[tuple[int, str]]:
         raise ValueError(f"{path}: not UTF-8 text on line {number} ({error.reason})") from error
 
 
+def lines_or_errors(path: Path, *, hint: str = "") -> Iterator[tuple[int, str | ValueError]]:
+    """As ``numbered_lines``, but a line that is not UTF-8 is an error in its place.
+
+    For readers that report, or pass over, every line that cannot be used.
+
+    Raises:
+        ValueError: naming the file that is not there.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file{hint and '; '}{hint}")
+    for number, line in enumerate(ENDS_OF_LINES.split(path.read_bytes()), start=1):
+        try:
+            yield number, line.decode("utf-8").lstrip(BYTE_ORDER_MARK)
+        except UnicodeDecodeError as error:
+            yield number, ValueError(f"not UTF-8 text ({error.reason})")
+
+
 def lines_of(text: str) -> Iterator[tuple[int, str]]:
     """Number and text of every line of a file that has been read and decoded, as above."""
     for number, line in enumerate(io.StringIO(text, newline=None), start=1):

@@ -137,6 +137,10 @@ def utterance_to_json(utterance: Utterance) -> Json:
 def utterance_from_json(record: Json) -> Utterance:
     """The inverse of ``utterance_to_json``; optional fields may be absent."""
     _check_record(record, "a manifest")
+    if record.get("entities", []) is None:
+        raise ValueError(
+            "field 'entities' is null, not known; a manifest lists them, [] where there is none"
+        )
     return Utterance(
         id=typed(record, "id", str),
         split=typed(record, "split", str),

@@ -1,9 +1,10 @@
 """What aligners write where no word of the transcript is: silence, noise, unknown words.
 
-MFA and Kaldi: ``sil sp spn nsn <eps> <unk> !SIL <SIL> [noise] <spoken_noise>``; Gentle:
+MFA and Kaldi: ``sil sp spn nsn <eps> <unk> !SIL <SIL> sil_S [noise] <spoken_noise>``; Gentle:
 ``<unk>``; WebMAUS: ``<p:> <usb> <nib>``; P2FA: ``{SL} {NS} {LG}``; Praat: ``#``; Switchboard:
-``[laughter]``; NeMo: ``<b>``. Case does not matter. A word of the transcript that looks the same
-is that word; ``word_fit`` sees to it.
+``[laughter]``; NeMo: ``<b>``; HTK: ``!ENTER SENT-END``; Julius: ``silB silE``; TIMIT: ``h#``.
+Case does not matter. A word of the transcript that looks the same is that word; ``word_fit`` sees
+to it.
 """
 
 from __future__ import annotations
@@ -11,8 +12,13 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_BRACKETED = re.compile(r"<[^<>]*>|\[[^\[\]]*\]|\{[^{}]*\}|\(\([^()]*\)\)|\+\+[^+]*\+\+")
-_NAMES = frozenset(("sil", "ssil", "sp", "spn", "nsn", "eps", "pau", "silence", "noise", "unk"))
+_BRACKETED = re.compile(
+    r"<[^<>]*>|\[[^\[\]]*\]|\{[^{}]*\}|\(+[^()]*\)+|\+\+[^+]*\+\+|![a-z]+|h#|sil_?[bies]",
+    re.IGNORECASE,
+)
+_NAMES = frozenset(
+    ("sil", "ssil", "sp", "spn", "nsn", "eps", "pau", "silence", "noise", "unk")
+) | frozenset(("sent-start", "sent-end"))
 _UNKNOWN = frozenset(("unk", "oov", "unknown"))
 _UNCLEAR = frozenset(("spn", "spoken_noise", "spoken-noise", "usb", "nib", "gbg", "garbage"))
 _AROUND = "<>[]{}()!+*:#_ "

@@ -11,7 +11,7 @@ from typing import Any
 
 from slue_ner.core.canonical import Changes
 from slue_ner.core.files import sha256
-from slue_ner.core.lines import json_object, numbered_lines
+from slue_ner.core.lines import json_object, lines_or_errors
 from slue_ner.core.listing import refuse, shown
 from slue_ner.core.records import read_manifest
 from slue_ner.core.suggest import nearest
@@ -109,12 +109,14 @@ def _read_lines(source: Path) -> list[_Line]:
     hint = "give a file with one JSON object a line"
     return [
         (number, _parsed(line))
-        for number, line in numbered_lines(source, hint=hint)
-        if line.strip()
+        for number, line in lines_or_errors(source, hint=hint)
+        if isinstance(line, ValueError) or line.strip()
     ]
 
 
-def _parsed(line: str) -> dict[str, Any] | ValueError:
+def _parsed(line: str | ValueError) -> dict[str, Any] | ValueError:
+    if isinstance(line, ValueError):
+        return line
     try:
         return json_object(line)
     except ValueError as error:

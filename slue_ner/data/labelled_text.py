@@ -112,13 +112,19 @@ def _utterance(record: dict[str, Any], changes: Changes) -> Utterance:
         raise ValueError(
             f"text {raw_text[:60]!r} has capitals; give it lower-cased, numbers spelled out"
         )
-    spans = [_span(entity) for entity in record.get("entities", ())]
+    split = "fine-tune" if record.get("split") is None else record["split"]
+    if not isinstance(split, str):
+        raise ValueError(f"field 'split' should be a string, got {split!r}")
+    entities_of = [] if record.get("entities") is None else record["entities"]
+    if not isinstance(entities_of, list):
+        raise ValueError(f"field 'entities' should be a list, got {entities_of!r}")
+    spans = [_span(entity) for entity in entities_of]
     check_spans(raw_text, spans)
     read, spans = canonical_spans(raw_text, spans, where=record["id"], changes=changes)
     text, entities = ner_form(read, spans, whole_words=True)
     return Utterance(
         id=record["id"],
-        split=record.get("split", "fine-tune"),
+        split=split,
         audio=None,
         num_samples=None,
         sample_rate=16_000,
@@ -130,9 +136,16 @@ def _utterance(record: dict[str, Any], changes: Changes) -> Utterance:
     )
 
 
-def _span(entity: dict[str, Any]) -> LabeledSpan:
+def _span(entity: Any) -> LabeledSpan:
+    if not isinstance(entity, dict):
+        raise ValueError(f"an entity should be an object with a label, got {entity!r}")
     _check_keys(entity, _ENTITY_KEYS, required=("label", "start_char", "end_char"))
     start, end = entity["start_char"], entity["end_char"]
+    if type(start) is not int or type(end) is not int:
+        raise ValueError(
+            f"entity {entity['label']}: start_char and end_char should be whole numbers, got "
+            f"{start!r} and {end!r}"
+        )
     return entity["label"], start, end - start
 
 

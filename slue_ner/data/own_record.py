@@ -68,6 +68,8 @@ def own_utterance(
     if split not in SPLITS:
         raise ValueError(f"split {split!r}; {nearest(split, SPLITS)}")
     id_, original = _string(record, "id"), _string(record, "text")
+    if not id_:
+        raise ValueError("field 'id' is empty; give each line an id of its own")
     speaker = _string(record, "speaker") if record.get("speaker") is not None else None
     changes = Changes() if changes is None else changes
     read = published(original, where=id_, changes=changes, lower=rules.lower_case)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from slue_ner.core.lines import BYTE_ORDER_MARK, ENDS_OF_LINES, json_line
+from slue_ner.core.lines import json_line, lines_or_errors
 from slue_ner.core.types import Word
 from slue_ner.data.ctm import scan_ctm
 from slue_ner.data.encodings import is_latin
@@ -90,7 +91,7 @@ def textgrid_files(folder: Path) -> dict[str, Path]:
 
 def textgrid_of(files: Mapping[str, Path], id_: str) -> Path | None:
     """The TextGrid of an utterance, if it has one."""
-    return files.get(id_) or files.get(re.sub(r"[^A-Za-z0-9._-]", "_", id_))
+    return files.get(_composed(id_)) or files.get(re.sub(r"[^A-Za-z0-9._-]", "_", id_))
 
 
 def words_tier(path: Path) -> list[Word]:
@@ -110,7 +111,7 @@ def words_tier(path: Path) -> list[Word]:
 def _words_tiers(path: Path) -> list[Tier]:
     tiers = read_textgrid(path)
     found = [tier for tier in tiers if tier.name == _TIER]
-    found = found or [tier for tier in tiers if tier.name.lower().endswith(_ENDINGS)]
+    found = found or [tier for tier in tiers if tier.name.strip().lower().endswith(_ENDINGS)]
     if not found:
         raise ValueError(f"{path}: expected one tier named {_TIER!r}; {_shown_tiers(tiers)}")
     return found
@@ -130,8 +131,13 @@ def _grids(folder: Path) -> dict[str, list[Path]]:
     files: dict[str, list[Path]] = {}
     for path in sorted(Path(folder).rglob("*")):
         if path.suffix.lower() == ".textgrid":
-            files.setdefault(path.stem, []).append(path)
+            files.setdefault(_composed(path.stem), []).append(path)
     return files
+
+
+def _composed(name: str) -> str:
+    """A name in NFC; file systems of Apple take it apart."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _two_of_one_name(path: Path, other: Path) -> str:
@@ -147,10 +153,11 @@ def _from_textgrids(folder: Path, ids: Iterable[str]) -> WordTimes:
         path = textgrid_of(firsts, id_)
         if path is None:
             continue
-        used.add(path.stem)
+        name = _composed(path.stem)
+        used.add(name)
         try:
-            if len(grids[path.stem]) > 1:
-                raise ValueError(_two_of_one_name(*grids[path.stem][:2]))
+            if len(grids[name]) > 1:
+                raise ValueError(_two_of_one_name(*grids[name][:2]))
             times.tiers[id_] = _named(_words_tiers(path))
             times.files[id_] = path
         except OSError as error:
@@ -176,23 +183,21 @@ def _named(tiers: Sequence[Tier]) -> dict[str, list[Word]]:
 
 
 def _read_jsonl(path: Path) -> tuple[dict[str, list[Word]], dict[str, str]]:
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
     times: dict[str, list[Word]] = {}
     problems: dict[str, str] = {}
-    for number, line in enumerate(ENDS_OF_LINES.split(path.read_bytes()), start=1):
-        if not line.strip():
+    for number, line in lines_or_errors(path):
+        if not isinstance(line, ValueError) and not line.strip():
             continue
         id_ = f"line {number}"
         try:
-            record = json_line(line.decode().lstrip(BYTE_ORDER_MARK))
+            if isinstance(line, ValueError):
+                raise line
+            record = json_line(line)
             if isinstance(record, dict) and isinstance(record.get("id"), str):
                 id_ = record["id"]
             words = _parsed(record)
             if id_ in times:
                 raise ValueError(f"id {id_!r} was already used; ids must be unique")
-        except UnicodeDecodeError as error:
-            problems.setdefault(id_, f"{path}:{number}: not UTF-8 text ({error.reason})")
         except (ValueError, RecursionError) as error:
             problems.setdefault(id_, f"{path}:{number}: {error}")
         else:

@@ -56,8 +56,8 @@ class TimeChanges:
             )
         if self.num_cut:
             notes.append(
-                f"{self.num_cut} utterances had words that end up to {1000 * MOST_OVERRUN:.0f} ms "
-                "after the audio; they now end with it"
+                f"{self.num_cut} utterances had words or entities that end up to "
+                f"{1000 * MOST_OVERRUN:.0f} ms after the audio; they now end with it"
             )
         if self.num_sorted:
             notes.append(f"the words of {self.num_sorted} utterances were put in order of time")

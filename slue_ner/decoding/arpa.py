@@ -12,6 +12,7 @@ from typing import IO
 
 import numpy as np
 
+from slue_ner.core.canonical import Changes, canonical
 from slue_ner.core.labels import label_set
 from slue_ner.core.packed import DAMAGED, open_unpacked
 from slue_ner.decoding.ngram import (
@@ -48,8 +49,9 @@ def read_arpa(path: Path, *, note: Note | None = None) -> NgramModel:
     r"""Read an ARPA file, packed or not, of this program, KenLM, SRILM or another.
 
     ``<unk>`` may be missing or be written ``<UNK>``; ``<s>`` and ``</s>`` must be there. Back-off
-    weights of the longest n-grams, which nothing could use, are left out with a note. A comment
-    above ``\data\`` may say the label set of the entity marks: ``# labels: combined``.
+    weights of the longest n-grams, which nothing could use, are left out with a note. Words are
+    brought to canonical form, as all texts are that they are looked up for. A comment above
+    ``\data\`` may say the label set of the entity marks: ``# labels: combined``.
 
     Args:
         path: of the file.
@@ -79,6 +81,11 @@ class _Lines:
     def __init__(self, path: Path, file: IO[str]) -> None:
         self._path, self._file, self.number = path, file, 0
         self._blank: list[int] = []
+
+    @property
+    def name(self) -> str:
+        """Of the file."""
+        return str(self._path)
 
     def __iter__(self) -> Iterator[str]:
         for line in self._file:
@@ -135,7 +142,7 @@ def _read(lines: _Lines, note: Note | None) -> NgramModel:
             note(lines.noted(what, lines.after(first_lines[-1], int(places[0]))))
         levels[-1] = grams, log_probs, np.zeros_like(weights)
     try:
-        model = build(list(ids), levels)
+        model = build(_canonical_words(list(ids), lines, note), levels)
     except ValueError as error:
         length, index = error.args[0]
         number = lines.after(first_lines[length - 1], index)
@@ -143,6 +150,30 @@ def _read(lines: _Lines, note: Note | None) -> NgramModel:
             "this n-gram is there twice, or the n-gram of its first words is missing", number
         ) from error
     return model if labels is None else replace(model, labels=labels)
+
+
+def _canonical_words(words: list[str], lines: _Lines, note: Note | None) -> list[str]:
+    """The words as readers of texts spell them; one that would be another, or none, stays."""
+    taken = set(words)
+    changes = Changes()
+    spelled, unread = [], []
+    for number, word in enumerate(words):
+        found = canonical(word).text
+        if found != word and (not found or " " in found or found in taken):
+            unread.append(word)
+        elif found != word:
+            taken.add(found)
+            word = changes.of(f"word {number}", word).text
+        spelled.append(word)
+    if note is not None:
+        changes.tell(lines.name, note)
+        if unread:
+            note(
+                f"{lines.name}: {len(unread)} words are in no text once it is read, as they hold "
+                "white space, nothing that can be seen, or are spelled as another word of the "
+                f"model then, first: {unread[0]!a}"
+            )
+    return spelled
 
 
 def _read_head(lines: _Lines, text: Iterator[str]) -> tuple[str | None, list[int]]:

@@ -252,8 +252,8 @@ def _guess(
     if options.source is None or found.reads_log_mel or told:
         return None
     return (
-        f"{options.source} does not say whether it wants normalised waveforms (it has neither "
-        f"{PROCESSOR_FILE} nor {PREPROCESSOR_FILE}); its style of model "
+        f"{options.source} does not say whether it wants normalised waveforms (there is no feature "
+        f"extractor in {PROCESSOR_FILE} or {PREPROCESSOR_FILE}); its style of model "
         f"{'does' if normalizes else 'does not'}, and encoder.normalize_waveform="
         f"{'false' if normalizes else 'true'} changes that"
     )

@@ -61,7 +61,7 @@ def read_config(source: str, *, revision: str | None = None) -> dict[str, Any]:
             f"cannot get {CONFIG_FILE} of {source}; download it where there is a network with "
             f"`hf download {source}`, or give a local folder"
         )
-    return dict(read_json(path))
+    return _read_object(path)
 
 
 def read_preprocessor(source: str, *, revision: str | None = None) -> dict[str, Any]:
@@ -71,12 +71,12 @@ def read_preprocessor(source: str, *, revision: str | None = None) -> dict[str, 
     """
     path = _locate(source, PROCESSOR_FILE, revision=revision)
     if path is not None:
-        processor = dict(read_json(path))
+        processor = _read_object(path)
         nested = processor.get("feature_extractor", processor.get("audio_processor"))
         if nested is not None:
-            return dict(nested)
+            return _object(nested, f"{path}: feature_extractor")
     path = _locate(source, PREPROCESSOR_FILE, revision=revision)
-    return {} if path is None else dict(read_json(path))
+    return {} if path is None else _read_object(path)
 
 
 def load_model(
@@ -199,6 +199,16 @@ def _locate(source: str, name: str, *, revision: str | None) -> Path | None:
     except OSError:  # no such repository, or no network and nothing in the cache
         found = None
     return None if found is None else Path(found)
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    return _object(read_json(path), str(path))
+
+
+def _object(value: Any, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} should hold a JSON object, got {str(value)[:40]!r}")
+    return value
 
 
 @contextmanager

@@ -82,7 +82,8 @@ def _symbols(tokenizer: Any, size: int, source: str) -> tuple[tuple[str, ...], l
             f"{source}: its tokenizer has the symbol {max(beyond)} but the CTC head has {size} "
             "symbols; use a checkpoint with the tokenizer it was trained with"
         )
-    tokens = tokenizer.convert_ids_to_tokens(list(range(min(size, len(tokenizer)))))
+    written = {i for i in tokenizer.get_vocab().values() if i < size}  # the head may have more
+    tokens = tokenizer.convert_ids_to_tokens(list(range(max(written, default=-1) + 1)))
     delimiter = getattr(tokenizer, "word_delimiter_token", None)
     blank = tokenizer.pad_token_id
     if delimiter not in tokens or blank is None:
@@ -96,6 +97,6 @@ def _symbols(tokenizer: Any, size: int, source: str) -> tuple[tuple[str, ...], l
             f"{size} symbols; use a checkpoint with the tokenizer it was trained with"
         )
     special = {*special_ids, blank, tokens.index(delimiter)}
-    letters = [i for i, token in enumerate(tokens) if i not in special and token != DELIMITER]
+    letters = [i for i in sorted(written - special) if tokens[i] != DELIMITER]
     rows: list[int | None] = [blank, None, tokens.index(delimiter), *letters]
     return (BLANK, UNKNOWN, DELIMITER, *(tokens[i] for i in letters)), rows

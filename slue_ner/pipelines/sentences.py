@@ -106,11 +106,12 @@ def _of_manifest(
 
 def _of_text(source: str, note: Note) -> Iterator[tuple[str, list[str]]]:
     name = "standard input" if source == STDIN else source
-    number = 0
+    number = num_returns = 0
     changes = Changes()
     with _opened(source) as lines:
         try:
             for number, line in enumerate(lines, start=1):
+                num_returns += b"\r" in line.rstrip(b"\r\n")
                 words = " ".join(split(line.decode("utf-8").lstrip(BYTE_ORDER_MARK)))
                 yield f"{name}:{number}", changes.of(f"line {number}", words).text.split()
         except UnicodeDecodeError as error:
@@ -118,6 +119,11 @@ def _of_text(source: str, note: Note) -> Iterator[tuple[str, list[str]]]:
         except DAMAGED as error:
             raise ValueError(f"{name}: not a packed file, or cut off ({error})") from error
     changes.tell(name, note)
+    if num_returns:
+        note(
+            f"{name}: carriage returns inside {num_returns} of {number} lines are read as spaces, "
+            "as KenLM does; if they end sentences, write line feeds"
+        )
 
 
 def _opened(source: str) -> AbstractContextManager[Iterable[bytes]]:

@@ -281,3 +281,12 @@ def test_a_model_does_not_take_the_place_of_its_text(slue_ner, tmp_path):
     assert (ended.status, ended.out) == (1, "")
     assert "text.txt would be overwritten; choose another output" in ended.err
     assert text.read_text() == "the eu\n"
+
+
+def test_carriage_returns_inside_of_lines_are_spaces_with_a_note(tmp_path):
+    (tmp_path / "mac.txt").write_bytes(b"in rome\rin york\rin kent\r\nin rome\r\n")
+    notes: list[str] = []
+    sentences = read_sentences([str(tmp_path / "mac.txt")], SentenceOptions(), note=notes.append)
+    assert list(sentences) == [["in", "rome", "in", "york", "in", "kent"], ["in", "rome"]]
+    (note,) = notes
+    assert "carriage returns inside 1 of 2 lines are read as spaces, as KenLM does" in note

@@ -24,6 +24,7 @@ from slue_ner.core.canonical import (
         ("it\u2019s", "it's", (APOSTROPHES,)),
         ("o\u2018brien \uff07tis \u02bcn", "o'brien 'tis 'n", (APOSTROPHES,)),
         ("it`s it\u00b4s ` \u00b4", "it's it's ` \u00b4", (APOSTROPHES,)),
+        ("it\x92s d\u055aor \u1fbd it\u02b9s it\uff40s", "it's d'or ' it's it's", (APOSTROPHES,)),
         ("new\u00a0york\u2028a\x0bb\x85c\rd", "new york a b c d", (WHITE_SPACE,)),
         (" in  rome ", "in rome", (WHITE_SPACE,)),
         ("hello \u200b rome", "hello rome", (WHITE_SPACE, INVISIBLE)),

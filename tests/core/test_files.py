@@ -44,6 +44,11 @@ def test_a_file_that_is_not_json_is_named(tmp_path):
         read_json(tmp_path / "a.json")
 
 
+def test_json_that_an_editor_saved_with_a_byte_order_mark_is_read(tmp_path):
+    (tmp_path / "a.json").write_bytes(b'\xef\xbb\xbf{"a": 1}')
+    assert read_json(tmp_path / "a.json") == {"a": 1}
+
+
 def test_a_place_that_cannot_be_written_is_known_beforehand(tmp_path):
     check_writable(tmp_path / "new" / "a.json")
     assert list((tmp_path / "new").iterdir()) == []

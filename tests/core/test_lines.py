@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slue_ner.core.lines import json_line, json_object, numbered_lines
+from slue_ner.core.lines import json_line, json_object, lines_or_errors, numbered_lines
 
 
 def test_lines_end_at_line_feeds_and_carriage_returns_alone(tmp_path):
@@ -24,6 +24,9 @@ def test_a_line_that_is_not_utf_8_is_named(tmp_path):
     path.write_bytes(b"one\r\ntwo\ncaf\xe9\n")
     with pytest.raises(ValueError, match=r"a\.txt: not UTF-8 text on line 3"):
         list(numbered_lines(path))
+    first, second, third, last = lines_or_errors(path)
+    assert (first, second, last) == ((1, "one"), (2, "two"), (4, ""))
+    assert str(third[1]) == "not UTF-8 text (unexpected end of data)"
 
 
 @pytest.mark.parametrize(

@@ -217,6 +217,37 @@ def test_entities_not_asked_for_are_null_and_none_found_is_an_empty_list(tmp_pat
     assert read_predictions(path) == [plain]
 
 
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ({"words": [["hi", 0, 1]]}, r"an entry of 'words' should be dict, got \['hi', 0, 1\]"),
+        ({"words": [{"text": "hi", "start": "0", "end": 1}]}, "'start' should be float, got '0'"),
+        ({"words": [{"text": "hi"}]}, "field 'start' is missing"),
+        ({"words": 7}, "field 'words' should be list, got 7"),
+        ({"entities": [{"label": "ORG", "phrase": 7}]}, "field 'phrase' should be str, got 7"),
+        (
+            {"entities": [{"label": "ORG", "phrase": "x", "words": [0]}]},
+            r"an entity's words are \[first, last\) of its record's, got \[0\]",
+        ),
+        ({"tokens": [["a", 1]]}, r"should be \[symbol, first, last, score\], got \['a', 1\]"),
+        ({"num_repairs": "no"}, "field 'num_repairs' should be int, got 'no'"),
+    ],
+)
+def test_a_field_of_another_kind_is_named_with_what_it_holds(tmp_path, field, message):
+    path = tmp_path / "p.jsonl"
+    path.write_text(json.dumps({"schema": 1, "id": "a", "text": "hi", **field}))
+    with pytest.raises(ValueError, match=rf"p\.jsonl:1: .*{message}"):
+        read_predictions(path)
+
+
+def test_a_manifest_without_known_entities_is_refused(tmp_path):
+    path = tmp_path / "dev.jsonl"
+    line = {"schema": 1, "id": "a", "split": "dev", "text": "hi", "entities": None}
+    path.write_text(json.dumps(line))
+    with pytest.raises(ValueError, match=r"dev\.jsonl:1: field 'entities' is null, not known"):
+        read_manifest(path)
+
+
 def test_a_missing_file_is_one_clear_sentence(tmp_path):
     with pytest.raises(ValueError, match=r"none\.jsonl: no such file"):
         read_manifest(tmp_path / "none.jsonl")

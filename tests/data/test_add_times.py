@@ -85,6 +85,16 @@ def test_textgrids_are_found_by_id_in_any_folder_below(
     assert prepared.warnings[-1] == "1 ids with times are in no manifest: other"
 
 
+def test_a_grid_is_found_by_an_id_whose_accents_its_name_takes_apart(tmp_path: Path) -> None:
+    utterance = Utterance("caf\u00e9", "dev", None, 16_000, 16_000, "in rome")
+    write_manifest(tmp_path / "dev.jsonl", [utterance])
+    (tmp_path / "grids").mkdir()
+    grid = tmp_path / "grids" / "cafe\u0301.TextGrid"
+    grid.write_text(GRID.format(tier=" Words "))
+    prepare_word_times(tmp_path / "dev.jsonl", tmp_path / "out", source=tmp_path / "grids")
+    assert times_of(tmp_path / "out") == [[("", 0, 0.1), ("in", 0.1, 0.2), ("rome", 0.2, 0.5)]]
+
+
 def test_a_folder_of_manifests_stays_one_data_set(tmp_path: Path) -> None:
     write_manifest(tmp_path / "data" / "dev.jsonl", [utterance("u1")])
     write_manifest(tmp_path / "data" / "fine-tune.jsonl", [utterance("u2", "fine-tune")])

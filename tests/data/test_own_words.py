@@ -84,8 +84,16 @@ def test_a_word_that_ends_a_little_after_the_audio_ends_with_it(prepared: Any) -
     read, notes = prepared([*WORDS, ("rome", 0.6, 1.06)])
     assert places(read)[1] == ((5, 6), 0.6, 1.0)
     assert notes == (
-        "1 utterances had words that end up to 100 ms after the audio; they now end with it",
+        "1 utterances had words or entities that end up to 100 ms after the audio; they now end "
+        "with it",
     )
+
+
+def test_an_entity_that_ends_a_little_after_the_audio_ends_with_it_too(prepared: Any) -> None:
+    own = [ENTITIES[0], {**ENTITIES[1], "start": 0.6, "end": 1.06}]
+    read, (note,) = prepared(None, entities=own)
+    assert places(read) == [(None, None, None), (None, 0.6, 1.0)]
+    assert note.startswith("1 utterances had words or entities that end up to 100 ms after")
 
 
 @pytest.mark.parametrize(

@@ -287,6 +287,15 @@ def test_json_lines_of_ones_own_are_spoken(tmp_path: Path) -> None:
         ("a.jsonl", '{"id": "a", "text": "In Paris"}', "has capitals"),
         ("a.jsonl", '{"id": "a", "text": "x", "split": "tset"}', "did you mean 'test'"),
         ("a.jsonl", "{", "a.jsonl:1: not JSON"),
+        ("a.jsonl", '{"id": "a", "text": "x", "split": 7}', "1: field 'split' should be a string"),
+        ("a.jsonl", '{"id": "a", "text": "x", "entities": 7}', "field 'entities' should be a list"),
+        ("a.jsonl", '{"id": "a", "text": "x", "entities": [7]}', "an entity should be an object"),
+        (
+            "a.jsonl",
+            '{"id": "a", "text": "x", "entities": [{"label": "GPE", "start_char": "0", '
+            '"end_char": 1}]}',
+            "entity GPE: start_char and end_char should be whole numbers, got '0' and 1",
+        ),
         ("a.jsonl", "", "there is no text to speak"),
         ("a.txt", "hello", "labelled text is read from .tsv or .jsonl"),
         (

@@ -72,7 +72,8 @@ def test_marks_of_silence_become_silences() -> None:
 MARKS = (
     *("SIL", "Sp", "SPN", "NSN", "ssil", "pau", "<EPS>", "<Sil>", "!SIL", "[noise]", "<NOISE>"),
     *("<spoken_noise>", "[laughter]", "{SL}", "{ns}", "<p:>", "<usb>", "<b>", "<s>", "#", "_"),
-    *("++breath++", "((unclear))", "-", "..."),
+    *("++breath++", "((unclear))", "(laughter)", "-", "..."),
+    *("!ENTER", "SENT-START", "silB", "sil_S", "h#"),
 )
 
 

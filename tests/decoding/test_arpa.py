@@ -140,6 +140,29 @@ def test_back_off_weights_of_the_longest_n_grams_are_noted_and_not_used(foreign:
     assert read_model(foreign, note=notes.append) and len(notes) == 1
 
 
+def test_words_are_spelled_as_texts_that_are_read(foreign: Path) -> None:
+    foreign.write_text(
+        FOREIGN.replace("\ta", "\tl\u2019e\u0301").replace(" a", " l\u2019e\u0301"), "utf-8"
+    )
+    notes: list[str] = []
+    model = read_model(foreign, note=notes.append)
+    assert model.score(["l'\u00e9", "b"]) == pytest.approx([-0.1, -0.7, -0.2])
+    (note,) = notes
+    assert "1 text was brought to canonical form (letters and accents composed in 1, " in note
+    assert note.startswith(str(foreign))
+
+
+@pytest.mark.parametrize("word", ["b\u200b", "new\u00a0york", "\u200b"])
+def test_a_word_that_no_text_has_once_it_is_read_is_noted(foreign: Path, word: str) -> None:
+    foreign.write_text(FOREIGN.replace("\ta", f"\t{word}").replace(" a", f" {word}"), "utf-8")
+    notes: list[str] = []
+    model = read_model(foreign, note=notes.append)
+    assert model.score(["b"])[0] == pytest.approx(-0.3 - 0.6)
+    (note,) = notes
+    assert "1 words are in no text once it is read, as they hold" in note
+    assert note.endswith(f"first: {word!a}")
+
+
 def test_a_length_without_n_grams_is_passed_over(foreign: Path) -> None:
     foreign.write_text(
         FOREIGN.replace("ngram 2=3", "ngram 2=3\nngram 3=0\nngram 4=0").replace(

@@ -146,6 +146,14 @@ def test_a_tokenizer_with_letters_beyond_the_head_is_refused(ctc_folder):
         hub_ctc(str(folder))
 
 
+def test_a_row_of_the_head_without_a_letter_is_never_written(ctc_folder):
+    folder = ctc_folder(9, "a", "b", "c")
+    letters = json.loads((folder / "vocab.json").read_text())
+    del letters["b"]
+    (folder / "vocab.json").write_text(json.dumps(letters))
+    assert hub_ctc(str(folder))[1].symbols == ("<blank>", "<unk>", "|", "a", "c")
+
+
 @pytest.mark.parametrize("content", [POINTER, b"", bytes(500), b"garbage", b"\x80\x02}q\x00."])
 def test_a_damaged_state_is_one_sentence_with_the_way_out(tmp_path, content):
     path = tmp_path / "last.ckpt"
@@ -156,6 +164,15 @@ def test_a_damaged_state_is_one_sentence_with_the_way_out(tmp_path, content):
         f"{path} is not a checkpoint of this program or is damaged; remove it to train this run "
         "from the start"
     )
+
+
+@pytest.mark.parametrize("kept", [0.02, 0.5, 0.9, 0.999])
+def test_a_state_that_is_cut_short_is_named(tmp_path, kept):
+    path = tmp_path / "last.ckpt"
+    torch.save({"state_dict": {"weight": torch.zeros(300, 300)}}, path)
+    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+    with pytest.raises(ValueError, match=r"last\.ckpt is not a checkpoint of this program or is"):
+        read_state(path)
 
 
 def test_a_state_that_would_run_code_is_refused_unrun(tmp_path):
@@ -203,6 +220,19 @@ def test_a_processor_config_of_before_does_not_hide_the_feature_extractor(folder
     assert build_encoder(EncoderOptions(source=str(folder))).normalize_waveform
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[1]", r"processor_config\.json should hold a JSON object, got '\[1\]'"),
+        ('{"feature_extractor": [1]}', r"processor_config\.json: feature_extractor should hold a"),
+    ],
+)
+def test_a_processor_config_of_another_form_is_named(folder, content, message):
+    (folder / "processor_config.json").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        build_encoder(EncoderOptions(source=str(folder)))
+
+
 def test_another_sampling_rate_is_refused_wherever_it_stands(folder):
     only_processor(folder, do_normalize=True, sampling_rate=8_000)
     with pytest.raises(ValueError, match="reads audio at 8000 Hz but only 16000 Hz is supported"):
@@ -214,9 +244,9 @@ def test_a_guess_about_normalisation_is_said_and_kept(folder):
     encoder = build_encoder(EncoderOptions(source=str(folder)))
     assert not encoder.normalize_waveform
     assert encoder.guess == (
-        f"{folder} does not say whether it wants normalised waveforms (it has neither "
-        "processor_config.json nor preprocessor_config.json); its style of model does not, and "
-        "encoder.normalize_waveform=true changes that"
+        f"{folder} does not say whether it wants normalised waveforms (there is no feature "
+        "extractor in processor_config.json or preprocessor_config.json); its style of model does "
+        "not, and encoder.normalize_waveform=true changes that"
     )
     assert encoder.blueprint["guess"] == encoder.guess
     told = build_encoder(EncoderOptions(source=str(folder), normalize_waveform=True))
