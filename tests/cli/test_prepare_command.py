@@ -65,7 +65,7 @@ def test_times_that_fit_nothing_fail_and_write_nothing(slue_ner, tiny_corpus, tm
         (("slue-voxpopuli", "{tsv}", "out", "--revision", "main"), "--revision is for a hub id; "),
         (("slue-voxpopuli", "a/b", "out", "--skip-missing-audio"), "leave --skip-missing-audio o"),
         (("synthetic", "out", "--tune-share", "0.2"), "--tune-share has no effect: a grammar's"),
-        (("synthetic", "out", "--text", "{file}", "--fine-tune", "5"), "--fine-tune has no effec"),
+        (("synthetic", "out", "--text", "{file}", "--fine-tune", "5"), "--fine-tune has no effect"),
     ],
 )
 def test_what_would_have_no_effect_is_refused(slue_ner, tmp_path, monkeypatch, arguments, message):

@@ -101,8 +101,8 @@ def test_a_read_only_file_is_not_replaced(tmp_path):
 
 
 def test_a_file_name_that_is_no_utf_8_is_escaped_in_json(tmp_path):
-    write_json(tmp_path / "a.json", {"path": "caf\udce9"})
-    assert read_json(tmp_path / "a.json") == {"path": "caf\udce9"}
+    write_json(tmp_path / "a.json", {"path": "ol\udce9"})
+    assert read_json(tmp_path / "a.json") == {"path": "ol\udce9"}
 
 
 def test_what_is_read_is_not_overwritten_whatever_it_is_called(tmp_path):
