@@ -14,7 +14,13 @@ import torch
 
 from slue_ner.cli.main import main
 
-COMMAND = [sys.executable, "-c", "import sys; from slue_ner.cli.main import main; sys.exit(main())"]
+_PROGRAM = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background hand on: ignored
+from slue_ner.cli.main import main
+sys.exit(main())
+"""
+COMMAND = [sys.executable, "-c", _PROGRAM]
 
 
 @dataclass

@@ -55,7 +55,8 @@ def commands(lines: Iterable[str]) -> list[list[str]]:
 def of_page(text: str) -> list[list[str]]:
     """Commands of fenced blocks, and recorded ones: those of training between backquotes."""
     fenced = re.findall(r"```(?:bash|sh)?\n(.*?)```", text, flags=re.DOTALL)
-    recorded = re.findall(r"`(slue-ner train [^`]*=[^`]*)`", re.sub(r"```.*?```", "", text))
+    prose = re.sub(r"```.*?```", "", text)
+    recorded = re.findall(r"`((?:torchrun [^`]*)?slue-ner train [^`]*=[^`]*)`", prose)
     return commands([*"".join(fenced).replace("\\\n", " ").splitlines(), *recorded])
 
 

@@ -36,7 +36,8 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> Any:
     forward = SpeechEncoder.forward
 
     def note(self: Any, waveforms: Any, *arguments: Any, **options: Any) -> Any:
-        sizes.append(len(waveforms))
+        if waveforms.any():  # not the silence that a new encoder is tried on
+            sizes.append(len(waveforms))
         return forward(self, waveforms, *arguments, **options)
 
     monkeypatch.setattr(SpeechEncoder, "forward", note)
