@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +10,9 @@ from typing import Any
 
 import pytest
 import torch
+from program import COMMAND
 
 from slue_ner.cli.main import main
-
-_PROGRAM = """
-import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background hand on: ignored
-from slue_ner.cli.main import main
-sys.exit(main())
-"""
-COMMAND = [sys.executable, "-c", _PROGRAM]
 
 
 @dataclass

@@ -11,10 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+from program import COMMAND
 
 from slue_ner.tasks.checkpoint_files import AtomicCheckpointIO
-
-COMMAND = [sys.executable, "-c", "import sys; from slue_ner.cli.main import main; sys.exit(main())"]
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:

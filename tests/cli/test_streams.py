@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-COMMAND = [sys.executable, "-c", "import sys; from slue_ner.cli.main import main; sys.exit(main())"]
+from program import COMMAND
 
 SAID = "ol\N{LATIN SMALL LETTER E WITH ACUTE} \N{GRINNING FACE}"
 
