@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import CONFIG_MAPPING, MODEL_MAPPING
+from transformers import CONFIG_MAPPING
 
+from slue_ner.models import whisper_mel
 from slue_ner.models.checkpoints import (
     PREPROCESSOR_FILE,
     PROCESSOR_FILE,
@@ -20,11 +21,12 @@ from slue_ner.models.checkpoints import (
 )
 from slue_ner.models.convolutions import mask_group_norms
 from slue_ner.models.encoder import SpeechEncoder
-from slue_ner.models.families import Family, family
+from slue_ner.models.families import Family, family, model_class
 from slue_ner.models.filterbank import SAMPLE_RATE, FilterBank
 from slue_ner.models.masking import SpecAugment
 from slue_ner.models.options import EncoderOptions, build_config, not_a_model
 from slue_ner.models.wavlm import replace_attention
+from slue_ner.models.whisper_mel import WhisperMel
 
 _IMPOSSIBLE = (ValueError, RuntimeError, TypeError, LookupError, ArithmeticError)
 """What transformers and torch raise for a config whose values do not fit each other."""
@@ -58,6 +60,7 @@ def build_encoder(options: EncoderOptions) -> SpeechEncoder:
         model, left_out = load_model(
             options.source,
             config=config,
+            found=found,
             revision=options.revision,
             attention=_attention_name(found),
             depth_chosen="num_hidden_layers" in options.overrides,
@@ -85,7 +88,7 @@ def encoder_from_blueprint(blueprint: Mapping[str, Any]) -> SpeechEncoder:
     preprocessor = dict(blueprint["preprocessor"])
     normalizes = blueprint.get("normalizes")
     if normalizes is None:  # written before blueprints said so
-        style = _style_normalizes(config) and not found.reads_log_mel
+        style = _style_normalizes(config) and found.log_mel is None
         normalizes = options.normalize_waveform
         normalizes = preprocessor.get("do_normalize", style) if normalizes is None else normalizes
     return _assemble(
@@ -110,7 +113,8 @@ def fresh_blocks(encoder: SpeechEncoder, *, num_layers: int) -> list[nn.Module]:
     )
     model = _random_model(config, encoder.family)
     _adopt_attention(model, encoder.family, stock=encoder.blueprint["options"]["stock_attention"])
-    return list(model.encoder.layers[depth - num_layers :])
+    blocks: Any = model.get_submodule(encoder.family.blocks)
+    return list(blocks[depth - num_layers :])
 
 
 def _check_hears(encoder: SpeechEncoder) -> None:
@@ -142,9 +146,8 @@ def _attention_name(found: Family) -> str:
 
 def _random_model(config: Any, found: Family) -> Any:
     config._attn_implementation = _attention_name(found)
-    model_class: Any = MODEL_MAPPING[type(config)]
     try:
-        return model_class(config)
+        return model_class(config)(config)
     except _IMPOSSIBLE as error:
         raise not_a_model(found, error) from error
 
@@ -171,21 +174,28 @@ def _assemble(
         "normalizes": normalizes,
     }
     _adopt_attention(model, found, stock=options.stock_attention)
-    if not found.reads_log_mel and not options.stock_group_norm:
+    if found.log_mel is None and not options.stock_group_norm:
         mask_group_norms(model.feature_extractor.conv_layers)
     return SpeechEncoder(
         model,
         family=found,
-        filter_bank=_filter_bank(config, preprocessor) if found.reads_log_mel else None,
-        spec_augment=_spec_augment(config),
+        filter_bank=_filter_bank(config, found, preprocessor),
+        spec_augment=_spec_augment(config, found),
         normalize_waveform=normalizes,
         layerdrop=options.layerdrop,
         gradient_checkpointing=options.gradient_checkpointing,
+        pad_frames=_pad_frames(config, found, options),
         blueprint=blueprint,
     )
 
 
-def _filter_bank(config: Any, preprocessor: Mapping[str, Any]) -> FilterBank:
+def _filter_bank(
+    config: Any, found: Family, preprocessor: Mapping[str, Any]
+) -> FilterBank | WhisperMel | None:
+    if found.log_mel is None:
+        return None
+    if found.log_mel == "whisper":
+        return _whisper_mel(config, preprocessor)
     width = config.feature_projection_input_dim
     num_mel_bins = preprocessor.get("num_mel_bins", 80)
     stride = preprocessor.get("stride", max(1, width // num_mel_bins))
@@ -197,15 +207,45 @@ def _filter_bank(config: Any, preprocessor: Mapping[str, Any]) -> FilterBank:
     return FilterBank(num_mel_bins=num_mel_bins, stride=stride)
 
 
-def _spec_augment(config: Any) -> SpecAugment:
+def _whisper_mel(config: Any, preprocessor: Mapping[str, Any]) -> WhisperMel:
+    for key, needed in (
+        *(("n_fft", whisper_mel.WINDOW), ("hop_length", whisper_mel.HOP)),
+        ("feature_size", config.num_mel_bins),
+    ):
+        if preprocessor.get(key, needed) != needed:
+            raise ValueError(
+                f"the feature extractor's {key} is {preprocessor[key]}, but this Whisper reads "
+                f"{needed}; take {PREPROCESSOR_FILE} from the checkpoint it was made from"
+            )
+    return WhisperMel(num_mel_bins=config.num_mel_bins)
+
+
+def _pad_frames(config: Any, found: Family, options: EncoderOptions) -> int | None:
+    """Frames to which the input is filled up with silence."""
+    if options.pad_to is None:
+        return None
+    if found.log_mel != "whisper":
+        raise ValueError(
+            f"{found.name} never sees padding, so it is filled up to no length; leave pad_to out"
+        )
+    num_frames = round(options.pad_to / WhisperMel.grid.frame_seconds)
+    if not 1 <= num_frames <= config.max_source_positions:
+        longest = config.max_source_positions * WhisperMel.grid.frame_seconds
+        raise ValueError(f"pad_to must be in (0, {longest:g}] seconds, got {options.pad_to}")
+    return num_frames
+
+
+def _spec_augment(config: Any, found: Family) -> SpecAugment:
     # stock models read these three the same way: not every family's config has them
     asked = getattr(config, "apply_spec_augment", True)
+    whisper = found.log_mel == "whisper"
     return SpecAugment(
         time_prob=config.mask_time_prob if asked else 0.0,
-        time_length=config.mask_time_length,
+        # Whisper's config counts mel frames
+        time_length=max(1, config.mask_time_length // (whisper_mel.STRIDE if whisper else 1)),
         feature_prob=config.mask_feature_prob if asked else 0.0,
         feature_length=config.mask_feature_length,
-        num_features=config.hidden_size,
+        num_features=config.num_mel_bins if whisper else config.hidden_size,
         min_time_spans=getattr(config, "mask_time_min_masks", 2),
         min_feature_spans=getattr(config, "mask_feature_min_masks", 0),
     )
@@ -223,7 +263,7 @@ def _check_rate(preprocessor: Mapping[str, Any], options: EncoderOptions) -> Non
 def _normalizes(
     config: Any, found: Family, preprocessor: Mapping[str, Any], options: EncoderOptions
 ) -> bool:
-    if found.reads_log_mel:
+    if found.log_mel is not None:
         if options.normalize_waveform:
             raise ValueError(
                 f"{found.name} normalises its log-mel features, not the waveform; "
@@ -249,7 +289,7 @@ def _guess(
     found: Family, preprocessor: Mapping[str, Any], options: EncoderOptions, *, normalizes: bool
 ) -> str | None:
     told = bool(preprocessor) or options.normalize_waveform is not None
-    if options.source is None or found.reads_log_mel or told:
+    if options.source is None or found.log_mel is not None or told:
         return None
     return (
         f"{options.source} does not say whether it wants normalised waveforms (there is no feature "

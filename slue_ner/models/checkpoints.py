@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import MODEL_MAPPING
 from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
 import slue_ner
 from slue_ner.core.files import read_json
+from slue_ner.models.families import Family, model_class
 from slue_ner.models.weight_files import UNREADABLE, check_weights, damage, reason, shards
 
 SHIPPED = "small-sfm"
@@ -36,6 +36,8 @@ _WEIGHT_FILES = (
 """In the order in which transformers looks for them."""
 _MAY_BE_NEW = frozenset({"masked_spec_embed"})  # only training with SpecAugment uses it
 _BLOCK = re.compile(r"(^|\.)encoder\.layers\.\d+\.")
+_WHOLE = {r"^(model\.)?encoder\.": ""}
+"""Where a whole model keeps the encoder of a family that is loaded without its decoder."""
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -83,6 +85,7 @@ def load_model(
     source: str,
     *,
     config: Any,
+    found: Family,
     attention: str,
     revision: str | None = None,
     depth_chosen: bool = False,
@@ -94,6 +97,7 @@ def load_model(
     Args:
         source: local folder or hub id.
         config: a transformers config whose class selects the model class.
+        found: its family.
         attention: transformers' ``attn_implementation``.
         revision: branch, tag or commit of a hub id.
         depth_chosen: fewer blocks than the checkpoint has are intended.
@@ -105,10 +109,9 @@ def load_model(
     if source == SHIPPED:
         source = str(shipped_checkpoint())
     weights = weights_of(source, revision=revision)
-    model_class: Any = MODEL_MAPPING[type(config)]
     try:
         with quiet_transformers():
-            model, info = model_class.from_pretrained(
+            model, info = model_class(config).from_pretrained(
                 source,
                 config=config,
                 revision=revision or "main",
@@ -117,6 +120,7 @@ def load_model(
                 use_safetensors=is_safe(weights),
                 weights_only=True,
                 output_loading_info=True,
+                key_mapping=None if found.trunk else _WHOLE,
             )
     except UNREADABLE as error:
         if isinstance(error, RuntimeError) and "PytorchStreamReader" not in str(error):

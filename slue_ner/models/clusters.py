@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 import torchaudio
 from torch import Tensor, nn
+from torch.nn import functional
 from torchaudio.compliance import kaldi
 
 from slue_ner.core.time import FrameGrid
@@ -21,10 +22,11 @@ from slue_ner.models.filterbank import HOP, WINDOW
 class MFCC(nn.Module):
     """13 Kaldi MFCCs with first and second differences, 39 values a frame, on an encoder's grid.
 
-    A frame has the MFCC window that starts where the encoder's frame starts.
+    A frame has the MFCC window that starts where the encoder's frame starts; the last may reach
+    into silence behind the audio.
 
     Args:
-        grid: the encoder's; its hop must be a whole number of 10 ms, its window at least 25 ms.
+        grid: the encoder's; its hop must be a whole number of 10 ms.
     """
 
     def __init__(self, grid: FrameGrid) -> None:
@@ -34,19 +36,16 @@ class MFCC(nn.Module):
                 f"MFCC targets need an encoder with a hop of a multiple of {HOP} samples, got "
                 f"{grid.hop}; give a task.teacher instead"
             )
-        if grid.window < WINDOW:
-            raise ValueError(
-                f"MFCC targets need an encoder whose first frame hears at least {WINDOW} samples, "
-                f"got {grid.window}; give a task.teacher instead"
-            )
         self.grid = grid
 
     def forward(self, waveforms: Tensor, num_samples: Tensor) -> list[Tensor]:
         """One set of features, ``(B, T, 39)``, zero beyond an utterance's end."""
-        rows = [
-            self._features(waveform[None, :length])[: self.grid.num_frames(length)]
-            for waveform, length in zip(waveforms, num_samples.tolist(), strict=True)
-        ]
+        rows = []
+        for waveform, length in zip(waveforms, num_samples.tolist(), strict=True):
+            count = self.grid.num_frames(length)
+            beyond = max(0, WINDOW + (count - 1) * self.grid.hop - length)
+            row = functional.pad(waveform[None, :length], (0, beyond))
+            rows.append(self._features(row)[:count])
         return [nn.utils.rnn.pad_sequence(rows, batch_first=True)]
 
     def _features(self, waveform: Tensor) -> Tensor:

@@ -72,4 +72,4 @@ class CTCModel(nn.Module):
     def read(self, frames: Frames) -> Emissions:
         """Emissions from the encoder's output."""
         mixed = self.mixing(frames)  # (B, T, D)
-        return Emissions(self.head(mixed), frames.num_frames)  # (B, T, V)
+        return Emissions(self.head(mixed, frames.num_frames), frames.num_frames)  # (B, T, V)

@@ -2,8 +2,8 @@
 
 Hidden states follow one convention, that of stock transformers 5: ``states[0]`` is the input of
 the first block and ``states[i]`` the raw output of block ``i``. "last" is the model's
-``last_hidden_state``: for large-style models (``do_stable_layer_norm``) that is the last block's
-output after the encoder's final LayerNorm, for all others the last block's output itself.
+``last_hidden_state``: for Whisper and for large-style models (``do_stable_layer_norm``) that is the
+last block's output after the encoder's final LayerNorm, for all others the last block's output.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
@@ -24,7 +25,9 @@ from slue_ner.models.frames import Frames, valid_positions
 from slue_ner.models.lengths import check_lengths
 from slue_ner.models.masking import SpecAugment
 from slue_ner.models.mixing import Layers, check_layers
-from slue_ner.models.stem import enter_blocks
+from slue_ner.models.stem import convolve_mel, enter_blocks
+from slue_ner.models.whisper_mel import WhisperMel
+from slue_ner.models.windows import windows
 
 
 class SpeechEncoder(nn.Module):
@@ -41,6 +44,8 @@ class SpeechEncoder(nn.Module):
         normalize_waveform: scale each utterance to zero mean and unit variance first.
         layerdrop: probability of skipping a block in training.
         gradient_checkpointing: recompute blocks in the backward pass to save memory.
+        pad_frames: frames to which every input is filled up with silence; ``None`` for its own
+            length.
         frozen: stays in eval mode and builds no graph.
         kept: parts that stay in eval mode although others are trained; they draw no dropout.
         blueprint: JSON-ready description from which ``encoder_from_blueprint`` builds the same
@@ -54,11 +59,12 @@ class SpeechEncoder(nn.Module):
         model: PreTrainedModel,
         *,
         family: Family,
-        filter_bank: FilterBank | None,
+        filter_bank: FilterBank | WhisperMel | None,
         spec_augment: SpecAugment,
         normalize_waveform: bool,
         layerdrop: float = 0.0,
         gradient_checkpointing: bool = False,
+        pad_frames: int | None = None,
         blueprint: dict[str, Any],
     ) -> None:
         super().__init__()
@@ -71,6 +77,9 @@ class SpeechEncoder(nn.Module):
         self.normalize_waveform = normalize_waveform
         self.layerdrop = layerdrop
         self.gradient_checkpointing = gradient_checkpointing
+        self.pad_frames = pad_frames
+        for name in family.fixed:
+            model.get_parameter(name).requires_grad_(False)
         self.frozen = False
         self.kept: tuple[nn.Module, ...] = ()
         self.blueprint = blueprint
@@ -93,8 +102,20 @@ class SpeechEncoder(nn.Module):
     @property
     def blocks(self) -> nn.ModuleList:
         """The transformer or conformer blocks, lowest first."""
-        blocks: nn.ModuleList = self.model.encoder.layers
+        blocks: nn.ModuleList = self.trunk.layers
         return blocks
+
+    @property
+    def trunk(self) -> Any:
+        """The part of the model that owns the blocks."""
+        return self.model.get_submodule(self.family.trunk)
+
+    @property
+    def max_frames(self) -> int | None:
+        """Most frames that can be encoded at once; ``None`` for any."""
+        if self.pad_frames is not None:
+            return self.pad_frames
+        return getattr(self.config, "max_source_positions", None)
 
     @property
     def num_layers(self) -> int:
@@ -103,9 +124,9 @@ class SpeechEncoder(nn.Module):
 
     @property
     def final_norm(self) -> nn.Module | None:
-        """The LayerNorm between the last block and "last"; only large-style models have one."""
-        stable = getattr(self.config, "do_stable_layer_norm", False)
-        return self.model.encoder.layer_norm if stable else None
+        """The LayerNorm between the last block and "last", of Whisper and large-style models."""
+        behind = getattr(self.config, "do_stable_layer_norm", self.family.log_mel == "whisper")
+        return self.trunk.layer_norm if behind else None
 
     def train(self, mode: bool = True) -> Self:
         """Training mode for all but what is frozen, which stays in eval mode."""
@@ -129,6 +150,8 @@ class SpeechEncoder(nn.Module):
     ) -> Frames:
         """Encode a padded batch; an utterance's frames do not depend on its batch mates.
 
+        Audio of more than ``max_frames`` is read in overlapping windows, in eval mode only.
+
         Args:
             waveforms: ``(B, S)`` float, zero-padded, at ``grid.sample_rate``.
             num_samples: real samples, ``(B,)`` long; on the CPU it costs no device
@@ -142,28 +165,87 @@ class SpeechEncoder(nn.Module):
 
         Raises:
             ValueError: for an utterance shorter than one window, lengths that do not fit the
-                batch, layers that do not exist, or LayerDrop together with explicit layers.
+                batch, layers that do not exist, LayerDrop together with explicit layers, or in
+                training an utterance of more than ``max_frames``.
         """
         padded = check_lengths(waveforms, num_samples, grid=self.grid)
         self._check_layers(layers)
         with torch.no_grad() if self.frozen else nullcontext():
             num_samples = num_samples.to(waveforms.device)
             num_frames = 1 + (num_samples - self.grid.window) // self.grid.hop
-            hidden = self._project(self._features(waveforms, num_samples, padded=padded))
-            embedding = getattr(self.model, "masked_spec_embed", None)
-            hidden = self.spec_augment(hidden, num_frames, embedding, masked)  # (B, T, D)
-            valid = valid_positions(num_frames, hidden.shape[1]) if padded else None
-            states = self._states(hidden, valid, layers)
+            num_padded = self.grid.num_frames(waveforms.shape[1])
+            if self.max_frames is not None and num_padded > self.max_frames:
+                states = self._in_windows(waveforms, num_samples, layers, masked)
+            else:
+                states = self._encode(waveforms, num_samples, layers, masked, padded=padded)
         if layers == "last":
             return Frames(states[0], num_frames)
         top = max(range(len(layers)), key=lambda position: layers[position])
         return Frames(states[top], num_frames, torch.stack(states))
 
+    def _encode(
+        self,
+        waveforms: Tensor,
+        num_samples: Tensor,
+        layers: Layers,
+        masked: Tensor | None,
+        *,
+        padded: bool,
+    ) -> list[Tensor]:
+        """The states in ``layers``' order, or the last hidden state alone, ``(B, T, D)`` each."""
+        total = self.grid.num_frames(waveforms.shape[1])
+        num_frames = 1 + (num_samples - self.grid.window) // self.grid.hop
+        if self.pad_frames is not None:  # the silence is heard, as the publisher trained it
+            num_padded = self.grid.num_samples(self.pad_frames)
+            waveforms = functional.pad(waveforms, (0, num_padded - waveforms.shape[1]))
+            num_samples, padded = torch.full_like(num_samples, num_padded), False
+            if masked is not None:
+                masked = functional.pad(masked, (0, self.pad_frames - total))
+        features = self._features(waveforms, num_samples, padded=padded)
+        valid = valid_positions(num_frames, features.shape[1]) if padded else None
+        if self.family.log_mel == "whisper":  # hidden where the stock model hides: in its input
+            features = self.spec_augment(features, num_frames, features.new_zeros(()), masked)
+            hidden = convolve_mel(self.model, features, valid)
+        else:
+            embedding = getattr(self.model, "masked_spec_embed", None)
+            hidden = self.spec_augment(self._project(features), num_frames, embedding, masked)
+        return [state[:, :total] for state in self._states(hidden, valid, layers)]
+
+    def _in_windows(
+        self, waveforms: Tensor, num_samples: Tensor, layers: Layers, masked: Tensor | None
+    ) -> list[Tensor]:
+        """As ``_encode`` for audio of any length, each frame from where it has most context."""
+        hop, longest = self.grid.hop, self.max_frames
+        assert longest is not None
+        lengths: list[int] = num_samples.tolist()
+        total = self.grid.num_frames(waveforms.shape[1])
+        rows: list[list[Tensor]] = []  # of every utterance, (1, T, D) for every layer
+        for row, length in enumerate(lengths):
+            count = self.grid.num_frames(length)
+            if self.training and count > longest:
+                raise ValueError(
+                    f"{self.family.name} hears {longest * self.grid.frame_seconds:g} s at once, "
+                    f"but utterance {row} of the batch has {length / self.grid.sample_rate:.1f} s; "
+                    "leave longer ones out of training with data.max_seconds"
+                )
+            parts: list[list[Tensor]] = []
+            for window in windows(count, size=longest):
+                last = length if window.stop == count else window.stop * hop
+                piece = waveforms[row : row + 1, window.start * hop : last]
+                hidden = None if masked is None else masked[row, window.start : window.stop][None]
+                states = self._encode(
+                    piece, num_samples.new_tensor([piece.shape[1]]), layers, hidden, padded=False
+                )
+                parts.append([state[:, window.owned] for state in states])
+            joined = [torch.cat(pieces, dim=1) for pieces in zip(*parts, strict=True)]
+            rows.append([functional.pad(state, (0, 0, 0, total - count)) for state in joined])
+        return [torch.cat(of_layer) for of_layer in zip(*rows, strict=True)]
+
     def parts_below(self, top: int) -> tuple[nn.Module, ...]:
         """All that a waveform passes before the last ``top`` blocks, SpecAugment aside."""
-        stem = [part for part in self.model.children() if part is not self.model.encoder]
-        behind = (self.blocks, self.final_norm)
-        stem += [part for part in self.model.encoder.children() if part not in behind]
+        apart = (self.trunk, self.blocks, self.final_norm)
+        parts = [*self.model.children(), *(self.trunk.children() if self.family.trunk else ())]
+        stem = [part for part in parts if not any(part is other for other in apart)]
         return (*stem, *self.blocks[: self.num_layers - top])
 
     def drop_blocks(self, keep: int) -> list[str]:
@@ -172,7 +254,7 @@ class SpeechEncoder(nn.Module):
         Returns:
             Names of the parameters that are gone.
         """
-        prefix = "model.encoder.layers."
+        prefix = f"model.{self.family.blocks}."
         dropped = [
             name
             for name, _ in self.named_parameters()

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any, Literal
+
+from transformers import MODEL_MAPPING, WhisperConfig
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from slue_ner.core.suggest import nearest
 
@@ -29,6 +33,15 @@ _CONFORMER = MappingProxyType(
         ),
     }
 )
+_WHISPER = MappingProxyType(
+    {
+        "query": ("self_attn.q_proj",),
+        "key": ("self_attn.k_proj",),
+        "value": ("self_attn.v_proj",),
+        "output": ("self_attn.out_proj",),
+        "ffn": ("fc1", "fc2"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +50,36 @@ class Family:
 
     Attributes:
         name: ``model_type`` in config.json.
-        reads_log_mel: the input is a log-mel spectrogram; otherwise the waveform itself.
+        log_mel: whose log-mel spectrogram is the input; ``None`` for the waveform itself.
         attention: transformers' ``attn_implementation``; "own" replaces the attention modules.
         projections: logical adapter target to linear modules, as paths inside one block.
+        trunk: path to the module that owns the blocks, inside the model; "" is the model itself.
+        fixed: parameters of the model that no strategy trains; transformers forgets it in loading.
     """
 
     name: str
-    reads_log_mel: bool
+    log_mel: Literal["kaldi", "whisper"] | None
     attention: str
     projections: Mapping[str, tuple[str, ...]]
+    trunk: str = "encoder"
+    fixed: tuple[str, ...] = ()
+
+    @property
+    def blocks(self) -> str:
+        """Path to the list of blocks, inside the model."""
+        return f"{self.trunk}.layers" if self.trunk else "layers"
 
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         family.name: family
         for family in (
-            Family("wav2vec2", False, "sdpa", _TRANSFORMER),
-            Family("hubert", False, "sdpa", _TRANSFORMER),
-            Family("wavlm", False, "own", _TRANSFORMER),
-            Family("data2vec-audio", False, "sdpa", _TRANSFORMER),
-            Family("wav2vec2-bert", True, "sdpa", _CONFORMER),
+            Family("wav2vec2", None, "sdpa", _TRANSFORMER),
+            Family("hubert", None, "sdpa", _TRANSFORMER),
+            Family("wavlm", None, "own", _TRANSFORMER),
+            Family("data2vec-audio", None, "sdpa", _TRANSFORMER),
+            Family("wav2vec2-bert", "kaldi", "sdpa", _CONFORMER),
+            Family("whisper", "whisper", "sdpa", _WHISPER, "", fixed=("embed_positions.weight",)),
         )
     }
 )
@@ -74,3 +97,8 @@ def family(name: str) -> Family:
             f"unknown encoder family {name!r}; {nearest(name, FAMILIES)} (families: {known})"
         )
     return FAMILIES[name]
+
+
+def model_class(config: Any) -> Any:
+    """Transformers' class of the bare encoder; of Whisper the decoder is never built."""
+    return WhisperEncoder if isinstance(config, WhisperConfig) else MODEL_MAPPING[type(config)]

@@ -95,7 +95,7 @@ class FrameModel(nn.Module):
         mixed = self.mixing(frames)  # (B, T, D)
         emissions = None
         if self.head is not None:
-            emissions = Emissions(self.head(mixed), frames.num_frames)
+            emissions = Emissions(self.head(mixed, frames.num_frames), frames.num_frames)
         return FrameLogits(self.frame_head(mixed, frames.num_frames), frames.num_frames, emissions)
 
     def log_probs(self, logits: Tensor) -> Tensor:

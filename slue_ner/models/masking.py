@@ -43,6 +43,7 @@ class SpecAugment(nn.Module):
         self.time_length = time_length
         self.feature_prob = feature_prob
         self.feature_length = feature_length
+        self.num_features = num_features
         self.min_time_spans = min_time_spans
         self.min_feature_spans = min_feature_spans
 
@@ -56,9 +57,10 @@ class SpecAugment(nn.Module):
         """Masked copy of ``hidden``; the same tensor in eval mode, unless ``spans`` are given.
 
         Args:
-            hidden: ``(B, T, D)``.
+            hidden: ``(B, T, D)``; ``D`` may be several times ``num_features``.
             num_frames: real frames, ``(B,)``.
-            embedding: learned value of a hidden frame, ``(D,)``; needed when ``time_prob > 0``.
+            embedding: value of a hidden frame, ``(D,)`` or one for all; needed when
+                ``time_prob > 0``.
             spans: frames to hide, ``(B, T)`` bool, instead of random ones.
         """
         if spans is None and not self.training:
@@ -71,15 +73,15 @@ class SpecAugment(nn.Module):
         if not self.training:
             return hidden
         if self.feature_prob > 0:
-            num_features = torch.full_like(num_frames, hidden.shape[2])
             channels = random_spans(
-                num_features,
-                hidden.shape[2],
+                torch.full_like(num_frames, self.num_features),
+                self.num_features,
                 prob=self.feature_prob,
                 length=self.feature_length,
                 min_spans=self.min_feature_spans,
             )
-            hidden = hidden.masked_fill(channels[:, None, :], 0.0)
+            repeats = hidden.shape[2] // self.num_features  # mel frames side by side
+            hidden = hidden.masked_fill(channels.repeat(1, repeats)[:, None, :], 0.0)
         return hidden
 
     def draw(

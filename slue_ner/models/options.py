@@ -11,10 +11,11 @@ from transformers import CONFIG_MAPPING
 
 from slue_ner.core.suggest import nearest
 from slue_ner.models.families import Family
+from slue_ner.models.whisper_mel import STRIDE
 
 _DROPOUTS = (
     *("hidden_dropout", "attention_dropout", "activation_dropout"),
-    *("feat_proj_dropout", "conformer_conv_dropout"),
+    *("feat_proj_dropout", "conformer_conv_dropout", "dropout"),
 )
 _MASKING = ("mask_time_prob", "mask_time_length", "mask_feature_prob", "mask_feature_length")
 _SIZES = (
@@ -22,6 +23,7 @@ _SIZES = (
     *("conv_dim", "conv_kernel", "conv_stride", "conv_depthwise_kernel_size"),
     *("num_conv_pos_embeddings", "num_conv_pos_embedding_groups", "conv_pos_kernel_size"),
     *("num_buckets", "max_bucket_distance"),
+    *("encoder_ffn_dim", "num_mel_bins", "max_source_positions"),
 )
 _SHARERS = ("num_attention_heads", "num_conv_pos_embedding_groups")
 _CONVOLUTIONS = ("conv_dim", "conv_kernel", "conv_stride")
@@ -41,11 +43,14 @@ class EncoderOptions:
         stock_group_norm: let normalisation see padding, as published base-style runs did.
         stock_attention: WavLM's own attention, which adapters cannot reach.
         mask_time_prob, mask_time_length: SpecAugment over frames; ``None`` is the checkpoint's.
-        mask_feature_prob, mask_feature_length: the same over feature channels.
+        mask_feature_prob, mask_feature_length: the same over feature channels, which are Whisper's
+            mel bins and others' projected features.
         normalize_waveform: ``None`` follows the checkpoint's feature extractor; without one, the
             model's style, which is a guess.
         dropout: of projected features, hidden states, attention, activations and conformer
             convolutions; ``None`` is the checkpoint's.
+        pad_to: seconds to which Whisper's input is filled up with silence, 30 as the publisher
+            trained it; ``None`` gives it each utterance's own length, which costs far less.
     """
 
     family: str | None = None
@@ -62,6 +67,7 @@ class EncoderOptions:
     mask_feature_length: int | None = None
     normalize_waveform: bool | None = None
     dropout: float | None = None
+    pad_to: float | None = None
 
 
 def build_config(found: Family, *, checkpoint: Mapping[str, Any], options: EncoderOptions) -> Any:
@@ -72,9 +78,11 @@ def build_config(found: Family, *, checkpoint: Mapping[str, Any], options: Encod
             model with a convolutional adapter behind the encoder.
     """
     config_class = CONFIG_MAPPING[found.name]
-    values = dict(checkpoint)
     known = config_class().to_dict()
+    alias = config_class.attribute_map
+    values = {key: value for key, value in checkpoint.items() if alias.get(key) not in checkpoint}
     for key, value in options.overrides.items():
+        key = alias.get(key, key)
         if key not in known:
             raise ValueError(
                 f"overrides: {found.name} has no config value {key!r}; {nearest(key, known)}"
@@ -83,6 +91,8 @@ def build_config(found: Family, *, checkpoint: Mapping[str, Any], options: Encod
     for key in _MASKING:
         if getattr(options, key) is not None:
             values[key] = getattr(options, key)
+            if key == "mask_time_length" and found.log_mel == "whisper":
+                values[key] *= STRIDE  # its config counts mel frames
             if key.endswith("prob"):  # a checkpoint may have masking off altogether
                 values["apply_spec_augment"] = True
     if options.dropout is not None:

@@ -61,8 +61,8 @@ class PretrainModel(nn.Module):
             masked: frames whose input is hidden, ``(B, T)`` bool; as ``SpeechEncoder.forward``.
         """
         frames = self.encoder(waveforms, num_samples, masked=masked)
-        return Guesses(
-            None if self.cluster_head is None else self.cluster_head(frames.values),
-            None if self.head is None else Emissions(self.head(frames.values), frames.num_frames),
-            frames.num_frames,
-        )
+        emissions = None
+        if self.head is not None:
+            emissions = Emissions(self.head(frames.values, frames.num_frames), frames.num_frames)
+        clusters = None if self.cluster_head is None else self.cluster_head(frames.values)
+        return Guesses(clusters, emissions, frames.num_frames)

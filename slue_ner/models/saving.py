@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from slue_ner.core.files import filled_folder, write_json
+from slue_ner.models import whisper_mel
 from slue_ner.models.adaptation.lora import merge_adapters
 from slue_ner.models.checkpoints import (
     CONFIG_FILE,
@@ -16,13 +17,15 @@ from slue_ner.models.checkpoints import (
 )
 from slue_ner.models.encoder import SpeechEncoder
 from slue_ner.models.filterbank import SAMPLE_RATE
+from slue_ner.models.whisper_mel import WhisperMel
 
 
 def save_encoder(encoder: SpeechEncoder, folder: Path, *, half: bool = False) -> None:
     """Write config.json, model.safetensors and preprocessor_config.json into ``folder``.
 
     LoRA adapters are merged into the weights of a copy; ``encoder`` itself stays as it is. The
-    folder loads with ``AutoModel.from_pretrained`` and as ``EncoderOptions(source=folder)``.
+    folder loads as ``EncoderOptions(source=folder)`` and with ``AutoModel.from_pretrained``, or
+    ``WhisperEncoder.from_pretrained`` as it holds no decoder.
 
     Args:
         encoder: what to save.
@@ -59,6 +62,18 @@ def _preprocessor(encoder: SpeechEncoder) -> dict[str, Any]:
             "padding_value": 0.0,
             "do_normalize": encoder.normalize_waveform,
             "return_attention_mask": True,
+        }
+    if isinstance(bank, WhisperMel):
+        seconds = encoder.config.max_source_positions * bank.grid.frame_seconds
+        return {
+            "feature_extractor_type": "WhisperFeatureExtractor",
+            "feature_size": bank.num_mel_bins,
+            "sampling_rate": SAMPLE_RATE,
+            "hop_length": whisper_mel.HOP,
+            "n_fft": whisper_mel.WINDOW,
+            "chunk_length": round(seconds),
+            "padding_value": 0.0,
+            "return_attention_mask": False,
         }
     return {
         "feature_extractor_type": "SeamlessM4TFeatureExtractor",

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+NARROW = 16  # channels a group
 
 
 def enter_blocks(model: Any, hidden: Tensor, valid: Tensor | None) -> tuple[Tensor, dict[str, Any]]:
@@ -17,16 +22,41 @@ def enter_blocks(model: Any, hidden: Tensor, valid: Tensor | None) -> tuple[Tens
     """
     if valid is not None:
         hidden = hidden.masked_fill(~valid[..., None], 0.0)
+    if model.config.model_type == "whisper":
+        hidden = hidden + model.embed_positions.weight[: hidden.shape[1]]
+        hidden = functional.dropout(hidden, p=model.dropout, training=model.training)
+        return hidden, {"attention_mask": _attention_mask(valid)}
     encoder = model.encoder
     if hasattr(encoder, "embed_positions"):
         return _enter_conformer(encoder, hidden, valid)
-    hidden = hidden + positional_embedding(encoder.pos_conv_embed, hidden, valid)
+    exact = hidden.device.type == "cpu" and _is_narrow(encoder.pos_conv_embed)
+    with torch.autocast("cpu", enabled=False) if exact else nullcontext():
+        hidden = hidden.float() if exact else hidden
+        hidden = hidden + positional_embedding(encoder.pos_conv_embed, hidden, valid)
     if not getattr(model.config, "do_stable_layer_norm", False):
         hidden = encoder.layer_norm(hidden)
     hidden = encoder.dropout(hidden)
     if model.config.model_type == "wavlm":  # takes the plain mask, and a bias of its own making
         return hidden, {"attention_mask": valid, "position_bias": None}
     return hidden, {"attention_mask": _attention_mask(valid)}
+
+
+def convolve_mel(model: Any, features: Tensor, valid: Tensor | None) -> Tensor:
+    """Whisper's two convolutions over mel frames, with silence of zeros beyond each end.
+
+    Args:
+        model: transformers' ``WhisperEncoder``.
+        features: two mel frames side by side, ``(B, T, 2 * M)``, zero at padding.
+        valid: True at real frames, ``(B, T)``; ``None`` when there is no padding.
+
+    Returns:
+        ``(B, T, D)``.
+    """
+    mel = features.unflatten(-1, (2, -1)).flatten(1, 2).transpose(1, 2)  # (B, M, 2 * T)
+    values = functional.gelu(model.conv1(mel))
+    if valid is not None:  # the second convolution would read what the first left behind the end
+        values = values * valid.repeat_interleave(2, dim=1)[:, None]
+    return functional.gelu(model.conv2(values)).transpose(1, 2)
 
 
 def positional_embedding(embedding: Any, hidden: Tensor, valid: Tensor | None) -> Tensor:
@@ -58,6 +88,17 @@ def positional_embedding(embedding: Any, hidden: Tensor, valid: Tensor | None) -
         values = batch_norm(values).masked_fill(padding, 0.0)
         values = embedding.activation(embedding.padding(embedding.conv(values)))
     return values.transpose(1, 2)
+
+
+def _is_narrow(embedding: nn.Module) -> bool:
+    """Whether a convolution has groups so narrow that torch 2.11's bfloat16 kernel fails.
+
+    On CPUs with AMX it then returns noise (seen up to 12 channels a group; real models have 48).
+    """
+    return any(
+        isinstance(part, nn.Conv1d) and part.in_channels // part.groups < NARROW
+        for part in embedding.modules()
+    )
 
 
 def _enter_conformer(

@@ -182,6 +182,7 @@ def _ctc_head(config: TrainConfig, encoder: SpeechEncoder, vocabulary: Vocabular
         encoder.hidden_size,
         vocabulary_size=len(vocabulary),
         dropout=config.head.dropout,
+        blocks=config.head,
     )
 
 

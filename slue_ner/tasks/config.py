@@ -13,6 +13,7 @@ from slue_ner.data.features import FeatureOptions
 from slue_ner.data.loading import DataOptions
 from slue_ner.models.adaptation.strategies import STRATEGIES
 from slue_ner.models.adaptation.strategy import Strategy
+from slue_ner.models.head_blocks import BlockOptions
 from slue_ner.models.mixing import MixingOptions
 from slue_ner.models.options import EncoderOptions
 from slue_ner.tasks.frame_targets import FrameOptions
@@ -35,13 +36,17 @@ _LARGEST_SEED = 2**32 - 1  # of numpy
 
 
 @dataclass(kw_only=True)
-class HeadOptions:
-    """The CTC head, and the frame head.
+class HeadOptions(BlockOptions):
+    """The CTC head: its blocks and its dropout, which a frame head shares.
 
     Attributes:
-        dropout: before the linear layer, and within the blocks of a frame head.
+        dropout: before the last linear layer, and within the blocks.
     """
 
+    kind: str = "linear"  # defaults are for runs of before heads had blocks
+    size: int = 256
+    num_layers: int = 2
+    kernel: int = 5
     dropout: float
 
 

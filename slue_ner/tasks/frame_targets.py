@@ -14,8 +14,8 @@ from slue_ner.core.labels import label_set
 from slue_ner.core.time import FrameGrid, Seconds
 from slue_ner.core.types import EntitySpan, Utterance
 from slue_ner.decoding.frames import ANY_ENTITY, OUTSIDE
-from slue_ner.models.frame_heads import FrameHeadOptions
 from slue_ner.models.frame_losses import IGNORED
+from slue_ner.models.head_blocks import BlockOptions
 
 UNTIMED = "entities without times, run `slue-ner align` first"
 
@@ -41,7 +41,7 @@ class FrameOptions:
 
     scheme: str
     labels: str
-    head: FrameHeadOptions
+    head: BlockOptions
     gamma: float
     positive_weight: float
     iou_weight: float

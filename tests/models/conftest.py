@@ -31,6 +31,13 @@ _LOG_MEL = {
     "intermediate_size": 48,
     "conv_depthwise_kernel_size": 5,
 }
+_WHISPER = {
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "encoder_ffn_dim": 48,
+    "max_source_positions": 60,  # 1.2 s
+}
 TINY: dict[str, tuple[str, dict[str, Any]]] = {
     "wav2vec2": ("wav2vec2", {**_WAVEFORM, "num_conv_pos_embeddings": 8}),
     "wav2vec2-large": ("wav2vec2", {**_WAVEFORM, **_LARGE, "num_conv_pos_embeddings": 8}),
@@ -50,6 +57,7 @@ TINY: dict[str, tuple[str, dict[str, Any]]] = {
         "wav2vec2-bert",
         {**_LOG_MEL, "position_embeddings_type": None, "feature_projection_input_dim": 320},
     ),
+    "whisper": ("whisper", _WHISPER),
 }
 
 
@@ -59,7 +67,9 @@ def style(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=["wav2vec2", "hubert-large", "wavlm", "data2vec-audio", "wav2vec2-bert"])
+@pytest.fixture(
+    params=["wav2vec2", "hubert-large", "wavlm", "data2vec-audio", "wav2vec2-bert", "whisper"]
+)
 def family_style(request: pytest.FixtureRequest) -> str:
     """One encoder of every family."""
     return str(request.param)

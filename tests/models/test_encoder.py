@@ -23,6 +23,8 @@ def stock_input(encoder, waveforms: Tensor, num_samples: Tensor) -> Tensor:
 
 @torch.no_grad()
 def test_hidden_states_are_those_of_the_stock_model(style, tiny_encoder, noise):
+    if style == "whisper":
+        pytest.skip("its stock model hears 30 s only: test_whisper.py fills it up to them")
     encoder = tiny_encoder(style)
     stock = tiny_encoder(style, stock_attention=True, stock_group_norm=True)
     stock.load_state_dict(encoder.state_dict())
@@ -129,7 +131,7 @@ def test_last_is_the_last_block_and_in_large_style_its_normalised_output(
     encoder = tiny_encoder(style)
     batch = noise(5000)
     raw, last = encoder(*batch, layers=[3]).values, encoder(*batch).values
-    if style.endswith("large"):
+    if style.endswith("large") or style == "whisper":
         assert not torch.allclose(raw, last, atol=1e-3)
         raw = encoder.final_norm(raw)
     else:
@@ -188,7 +190,7 @@ def test_layerdrop_skips_blocks_in_training_only_and_keeps_every_gradient(
     dropped = encoder(*batch).values
     assert not torch.allclose(whole, dropped)
     dropped.square().sum().backward()
-    unreached = [name for name, p in encoder.named_parameters() if p.grad is None]
+    unreached = [n for n, p in encoder.named_parameters() if p.requires_grad and p.grad is None]
     assert set(unreached) <= {"model.masked_spec_embed"}
 
 
@@ -229,7 +231,10 @@ def test_gradient_checkpointing_gives_the_same_gradients(
 def test_every_parameter_of_every_style_is_used_in_training(style, tiny_encoder, noise):
     encoder = tiny_encoder(style, mask_time_prob=0.3, mask_time_length=2).train()
     encoder(*noise(9000, 5000)).values.square().sum().backward()
-    assert [name for name, p in encoder.named_parameters() if p.grad is None] == []
+    learning = {name: p.grad for name, p in encoder.named_parameters() if p.requires_grad}
+    assert [name for name, gradient in learning.items() if gradient is None] == []
+    fixed = {f"model.{name}" for name in encoder.family.fixed}
+    assert learning.keys() | fixed == dict(encoder.named_parameters()).keys()
 
 
 def test_encoders_run_in_bfloat16_autocast(style, tiny_encoder, noise):

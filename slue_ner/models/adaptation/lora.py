@@ -48,7 +48,7 @@ def inject_adapters(
         r=rank,
         lora_alpha=alpha,  # type: ignore[arg-type]  # peft takes any number
         lora_dropout=dropout,
-        target_modules=rf"encoder\.layers\.\d+\.({'|'.join(paths)})",
+        target_modules=rf"{re.escape(encoder.family.blocks)}\.\d+\.({'|'.join(paths)})",
     )
     inject_adapter_in_model(config, encoder.model)
     return [name for name, _ in encoder.named_parameters() if ".lora_" in name]

@@ -61,7 +61,7 @@ def settle(
     dropped: Collection[str] = (),
     encoder_frozen_until: int = 0,
 ) -> AdaptationReport:
-    """Make exactly ``trainable`` require gradients, less what is never used, and report it.
+    """Make ``trainable`` require gradients, less what is never used or never trained; report it.
 
     Args:
         encoder: changed in place.
@@ -74,7 +74,8 @@ def settle(
         encoder_frozen_until: as in the report.
     """
     idle = unused_parameters(encoder, layers=layers)
-    wanted = set(trainable) - set(idle)
+    fixed = {f"model.{name}" for name in encoder.family.fixed}  # a table of sinusoids stays one
+    wanted = set(trainable) - set(idle) - fixed
     promised: list[str] = []
     num_trainable = num_total = 0
     for name, parameter in encoder.named_parameters():
