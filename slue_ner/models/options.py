@@ -50,7 +50,8 @@ class EncoderOptions:
         dropout: of projected features, hidden states, attention, activations and conformer
             convolutions; ``None`` is the checkpoint's.
         pad_to: seconds to which Whisper's input is filled up with silence, 30 as the publisher
-            trained it; ``None`` gives it each utterance's own length, which costs far less.
+            trained it; ``None`` gives it each utterance's own length, which costs far less. Longer
+            audio is heard in windows of it.
     """
 
     family: str | None = None
