@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -141,8 +142,11 @@ def _refuse_speech(overrides: Sequence[str]) -> None:
 
 
 def _nearest_key(key: str) -> str:
+    from slue_ner.models.options import EncoderOptions  # slow to import, and rarely needed
+
     values = compose_config([])
-    if key in _keys(values):
+    options = [f"encoder.{option.name}" for option in fields(EncoderOptions)]
+    if key in (*_keys(values), *options):
         return f"the choices made here have no such key; +{key}=... adds it"
     close = difflib.get_close_matches(key, _keys(values), n=1)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(values)}"

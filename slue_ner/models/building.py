@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -63,7 +64,7 @@ def build_encoder(options: EncoderOptions) -> SpeechEncoder:
             found=found,
             revision=options.revision,
             attention=_attention_name(found),
-            depth_chosen="num_hidden_layers" in options.overrides,
+            depth_chosen=_chooses_depth(config, options),
         )
     _check_rate(preprocessor, options)
     normalizes = _normalizes(config, found, preprocessor, options)
@@ -138,6 +139,11 @@ def _family_of(raw: Mapping[str, Any], options: EncoderOptions) -> Family:
             "leave family out"
         )
     return family(name)
+
+
+def _chooses_depth(config: Any, options: EncoderOptions) -> bool:
+    own = config.attribute_map.get("num_hidden_layers")  # its name in Whisper's config
+    return "num_hidden_layers" in options.overrides or own in options.overrides
 
 
 def _attention_name(found: Family) -> str:
@@ -228,7 +234,8 @@ def _pad_frames(config: Any, found: Family, options: EncoderOptions) -> int | No
         raise ValueError(
             f"{found.name} never sees padding, so it is filled up to no length; leave pad_to out"
         )
-    num_frames = round(options.pad_to / WhisperMel.grid.frame_seconds)
+    exact = options.pad_to / WhisperMel.grid.frame_seconds
+    num_frames = round(exact) if math.isfinite(exact) else 0
     if not 1 <= num_frames <= config.max_source_positions:
         longest = config.max_source_positions * WhisperMel.grid.frame_seconds
         raise ValueError(f"pad_to must be in (0, {longest:g}] seconds, got {options.pad_to}")
@@ -239,10 +246,10 @@ def _spec_augment(config: Any, found: Family) -> SpecAugment:
     # stock models read these three the same way: not every family's config has them
     asked = getattr(config, "apply_spec_augment", True)
     whisper = found.log_mel == "whisper"
+    stride = whisper_mel.STRIDE if whisper else 1  # Whisper's config counts mel frames
     return SpecAugment(
         time_prob=config.mask_time_prob if asked else 0.0,
-        # Whisper's config counts mel frames
-        time_length=max(1, config.mask_time_length // (whisper_mel.STRIDE if whisper else 1)),
+        time_length=math.ceil(config.mask_time_length / stride),
         feature_prob=config.mask_feature_prob if asked else 0.0,
         feature_length=config.mask_feature_length,
         num_features=config.num_mel_bins if whisper else config.hidden_size,

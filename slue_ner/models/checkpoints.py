@@ -35,7 +35,6 @@ _WEIGHT_FILES = (
 )
 """In the order in which transformers looks for them."""
 _MAY_BE_NEW = frozenset({"masked_spec_embed"})  # only training with SpecAugment uses it
-_BLOCK = re.compile(r"(^|\.)encoder\.layers\.\d+\.")
 _WHOLE = {r"^(model\.)?encoder\.": ""}
 """Where a whole model keeps the encoder of a family that is loaded without its decoder."""
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -138,12 +137,17 @@ def load_model(
             "it is incomplete, or its config.json or overrides describe another model"
         )
     left_out = sorted(info["unexpected_keys"])
-    beyond = [name for name in left_out if _BLOCK.search(name)]
+    # whole models have a prefix, which Whisper's lost in loading: `layers.` within is the decoder's
+    before = r"(.*\.)?" if found.trunk else ""
+    block = re.compile(rf"{before}{re.escape(found.blocks)}\.\d+\.")
+    beyond = [name for name in left_out if block.match(name)]
     if beyond and not depth_chosen:
         raise ValueError(
             f"{source} has blocks beyond the {config.num_hidden_layers} of its config, first "
             f"{beyond[0]}; correct config.json or set overrides={{num_hidden_layers: ...}}"
         )
+    if not found.trunk:  # transformers would undo the renaming when it saves, and 5.23 fails at it
+        model._weight_conversions = None
     return model, left_out
 
 

@@ -115,7 +115,9 @@ class SpeechEncoder(nn.Module):
         """Most frames that can be encoded at once; ``None`` for any."""
         if self.pad_frames is not None:
             return self.pad_frames
-        return getattr(self.config, "max_source_positions", None)
+        if self.family.log_mel == "whisper":
+            return int(self.config.max_source_positions)
+        return None  # w2v-BERT's config has the same key, but its model goes on beyond it
 
     @property
     def num_layers(self) -> int:
@@ -225,7 +227,7 @@ class SpeechEncoder(nn.Module):
             if self.training and count > longest:
                 raise ValueError(
                     f"{self.family.name} hears {longest * self.grid.frame_seconds:g} s at once, "
-                    f"but utterance {row} of the batch has {length / self.grid.sample_rate:.1f} s; "
+                    f"but utterance {row} of the batch has {length / self.grid.sample_rate:.2f} s; "
                     "leave longer ones out of training with data.max_seconds"
                 )
             parts: list[list[Tensor]] = []

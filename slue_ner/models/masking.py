@@ -36,7 +36,7 @@ class SpecAugment(nn.Module):
             raise ValueError(f"mask_time_length must be at least 1 frame, got {time_length}")
         if feature_length < 1 or (feature_prob > 0 and feature_length > num_features):
             raise ValueError(
-                f"mask_feature_length must be in [1, {num_features}], the encoder's hidden size, "
+                f"mask_feature_length must be in [1, {num_features}], the channels that there are, "
                 f"got {feature_length}"
             )
         self.time_prob = time_prob

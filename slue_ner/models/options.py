@@ -50,7 +50,8 @@ class EncoderOptions:
         dropout: of projected features, hidden states, attention, activations and conformer
             convolutions; ``None`` is the checkpoint's.
         pad_to: seconds to which Whisper's input is filled up with silence, 30 as the publisher
-            trained it; ``None`` gives it each utterance's own length, which costs far less.
+            trained it; ``None`` gives it each utterance's own length, which costs far less. Longer
+            audio is heard in windows of it.
     """
 
     family: str | None = None
@@ -88,6 +89,8 @@ def build_config(found: Family, *, checkpoint: Mapping[str, Any], options: Encod
                 f"overrides: {found.name} has no config value {key!r}; {nearest(key, known)}"
             )
         values[key] = value
+    for key in _newly_on(values, known, options):
+        values[key] = 0.0
     for key in _MASKING:
         if getattr(options, key) is not None:
             values[key] = getattr(options, key)
@@ -118,6 +121,18 @@ def build_config(found: Family, *, checkpoint: Mapping[str, Any], options: Encod
             "after the encoder; set overrides={add_adapter: false} to use the encoder without it"
         )
     return config
+
+
+def _newly_on(
+    values: Mapping[str, Any], known: Mapping[str, Any], options: EncoderOptions
+) -> list[str]:
+    """Probabilities that had no effect and would get one when an option turns masking on."""
+    probabilities = [key for key in _MASKING if key.endswith("prob")]
+    asked = [key for key in probabilities if getattr(options, key) is not None]
+    was_on = values.get("apply_spec_augment", known.get("apply_spec_augment", True))
+    if was_on or not asked:
+        return []
+    return [key for key in probabilities if key not in asked and key not in options.overrides]
 
 
 def not_a_model(found: Family, error: BaseException) -> ValueError:

@@ -24,7 +24,8 @@ def enter_blocks(model: Any, hidden: Tensor, valid: Tensor | None) -> tuple[Tens
         hidden = hidden.masked_fill(~valid[..., None], 0.0)
     if model.config.model_type == "whisper":
         hidden = hidden + model.embed_positions.weight[: hidden.shape[1]]
-        hidden = functional.dropout(hidden, p=model.dropout, training=model.training)
+        training = model.embed_positions.training  # off where the stem is kept as it is
+        hidden = functional.dropout(hidden, p=model.dropout, training=training)
         return hidden, {"attention_mask": _attention_mask(valid)}
     encoder = model.encoder
     if hasattr(encoder, "embed_positions"):
@@ -52,7 +53,7 @@ def convolve_mel(model: Any, features: Tensor, valid: Tensor | None) -> Tensor:
     Returns:
         ``(B, T, D)``.
     """
-    mel = features.unflatten(-1, (2, -1)).flatten(1, 2).transpose(1, 2)  # (B, M, 2 * T)
+    mel = features.reshape(len(features), 2 * features.shape[1], -1).transpose(1, 2)  # (B, M, 2T)
     values = functional.gelu(model.conv1(mel))
     if valid is not None:  # the second convolution would read what the first left behind the end
         values = values * valid.repeat_interleave(2, dim=1)[:, None]

@@ -55,10 +55,10 @@ class WhisperMel(nn.Module):
         """
         with torch.autocast(waveforms.device.type, enabled=False):
             num_frames = waveforms.shape[1] // self.grid.hop
-            log_mel = self._log_mel(_mirrored(waveforms.float(), num_samples))
-            log_mel = log_mel[:, : num_frames * STRIDE]  # (B, N, M)
+            log_mel = self._log_mel(_mirrored(waveforms.float(), num_samples))  # (B, N, M)
             valid = valid_positions(num_samples // HOP, log_mel.shape[1])[..., None]
             loudest = log_mel.masked_fill(~valid, -torch.inf).amax((1, 2), keepdim=True)
+            log_mel = log_mel[:, : num_frames * STRIDE]  # after an odd last one has had its say
             scaled = (torch.maximum(log_mel, loudest - RANGE) + 4.0) / 4.0
             whole = valid_positions(num_samples // self.grid.hop * STRIDE, log_mel.shape[1])
             features: Tensor = scaled.masked_fill(~whole[..., None], 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.console import Console
 from slue_ner.core.labels import label_set
 from slue_ner.core.types import Utterance
 from slue_ner.data.dataset import check_labelled
+from slue_ner.models.encoder import SpeechEncoder
 from slue_ner.tasks.base import Task
 from slue_ner.tasks.building import (
     VOCABULARY_FILE,
@@ -84,6 +86,7 @@ def _new_ctc(
     vocabulary = _vocabulary(run_dir, lambda: _characters(train, marks))
     model, report = new_model(config, vocabulary, run_dir)
     kept, left_out = select(train, vocabulary, model.grid, **_limits(config))
+    _check_heard_at_once(kept, model.encoder, config)
     tune = _tunable(tune, vocabulary, left_out, split=config.data.tune)
     task = CTCTask(
         model,
@@ -118,6 +121,7 @@ def _new_frames(
         kept, too_short = select(kept, vocabulary, encoder.grid, **limits)
         left_out |= too_short
         tune = _tunable(tune, vocabulary, left_out, split=config.data.tune)
+    _check_heard_at_once(kept, encoder, config)
     for what, split, utterances in (
         ("train", config.data.train, kept),
         ("tune", config.data.tune, tune),
@@ -159,6 +163,7 @@ def _new_pretraining(
     if options.writes_units:
         vocabulary = _vocabulary(run_dir, lambda: unit_vocabulary(train, options.units))
     kept, left_out = select_for_pretraining(train, options, encoder.grid, **_limits(config))
+    _check_heard_at_once(kept, encoder, config)
     task = PretrainTask(
         pretrain_model(options, encoder, vocabulary),
         options=options,
@@ -193,6 +198,37 @@ def _tunable(
 
 def _limits(config: TrainConfig) -> dict[str, Any]:
     return {"max_seconds": config.data.max_seconds, "speed": 1.0 + config.augment.speed}
+
+
+def _check_heard_at_once(
+    train: Sequence[Utterance], encoder: SpeechEncoder, config: TrainConfig
+) -> None:
+    """Refuse now what an encoder of few positions would refuse in the middle of training.
+
+    A frozen encoder hears audio of any length, in windows.
+
+    Raises:
+        ValueError: with the number of utterances that are too long at their slowest, the first of
+            them and the ``data.max_seconds`` that leaves them out.
+    """
+    if encoder.max_frames is None or encoder.frozen:
+        return
+    slowest = 1.0 - config.augment.speed
+    too_long = [
+        utterance.id
+        for utterance in train
+        if encoder.grid.num_frames(round((utterance.num_samples or 0) / slowest))
+        > encoder.max_frames
+    ]
+    if too_long:
+        longest = encoder.max_frames * encoder.grid.frame_seconds
+        slowed = f" and augment.speed={config.augment.speed:g} slows speech down"
+        raise ValueError(
+            f"{encoder.family.name} is trained on {longest:g} s at once"
+            f"{slowed if config.augment.speed else ''}, but {len(too_long)} of {len(train)} "
+            f"training utterances are longer, first {too_long[0]}; leave them out with "
+            f"data.max_seconds={math.floor(100 * longest * slowest + 1e-6) / 100:g}"
+        )
 
 
 def _characters(train: Sequence[Utterance], labels: str | None) -> Vocabulary:

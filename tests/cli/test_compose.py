@@ -128,3 +128,12 @@ def test_train_help_lists_every_group_and_choice(slue_ner):
 def test_the_config_folder_is_absolute():
     assert config_folder().is_absolute()
     assert (Path(config_folder()) / "train.yaml").is_file()
+
+
+def test_an_option_of_encoders_that_the_choice_does_not_name_is_added_with_a_plus():
+    with pytest.raises(ValueError) as caught:
+        compose_config(["encoder=hubert_base", "encoder.layerdrop=0.1"])
+    assert str(caught.value) == (
+        "override 'encoder.layerdrop' is unknown; the choices made here have no such key; "
+        "+encoder.layerdrop=... adds it"
+    )
