@@ -21,12 +21,14 @@ a cascade of a recogniser (a run, a CTC or Whisper checkpoint, a .ctm or predict
 NER (a run, a token classifier of transformers, or spacy:NAME); and text NER alone on what was
 really said:
   slue-ner predict runs/asr --text-ner runs/text_ner --manifest dev.jsonl --output cascade.jsonl
+  slue-ner predict openai/whisper-base --manifest dev.jsonl --output words.jsonl
+  slue-ner predict words.jsonl --text-ner runs/text_ner --manifest dev.jsonl --output cascade.jsonl
   slue-ner predict runs/asr --text-ner spacy:en_core_web_sm --manifest dev.jsonl --output c.jsonl
   slue-ner predict runs/text_ner --manifest dev.jsonl --output gold_text.jsonl
   slue-ner predict dslim/bert-base-NER --label-map map.yaml --manifest dev.jsonl --output g.jsonl
 """
 
-_PIPELINES = ("end_to_end", "cascade", "gold_text", "frames")
+_PIPELINES = ("end_to_end", "cascade", "gold_text", "frames", "words")
 _OF_TASK = {"frames": "frames", "text_ner": "gold_text"}
 
 
@@ -70,9 +72,12 @@ def _pipeline_of(options: argparse.Namespace) -> str:
         return "cascade"
     path = options.run / CONFIG_FILE
     if not path.is_file():
+        from slue_ner.models.checkpoints import is_checkpoint
         from slue_ner.pipelines.text_taggers import is_ready_tagger
 
-        return "gold_text" if is_ready_tagger(options.run) else "end_to_end"
+        if is_ready_tagger(options.run):
+            return "gold_text"
+        return "words" if is_checkpoint(options.run) else "end_to_end"
     task = read_config(path).get("task")
     kind = task.get("kind") if isinstance(task, dict) else None
     return _OF_TASK.get(str(kind), "end_to_end")
@@ -112,7 +117,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "run",
         type=Path,
-        help="run folder that `slue-ner train` wrote, or any text NER; in a cascade any recogniser",
+        help="run folder that `slue-ner train` wrote, a CTC or Whisper checkpoint (words alone), "
+        "or any text NER; in a cascade any recogniser",
     )
     parser.add_argument("--manifest", type=Path, required=True, help="utterances to predict")
     parser.add_argument("--output", type=Path, required=True, help="predictions file to write")

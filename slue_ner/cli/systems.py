@@ -101,6 +101,20 @@ def run_cascade(
     return predictions
 
 
+def run_words(
+    options: argparse.Namespace, utterances: Sequence[Utterance], console: Console
+) -> list[Prediction]:
+    """A recogniser that is no run: words with times, and no entities."""
+    with _running(options, console, _RECOGNISER_BATCH_SECONDS) as running:
+        return recognise(
+            options.run,
+            utterances,
+            decoding=chosen_decoding(options),
+            note=_say_on(console),
+            **running,
+        )
+
+
 def run_gold_text(
     options: argparse.Namespace, utterances: Sequence[Utterance], console: Console
 ) -> list[Prediction]:
@@ -119,6 +133,7 @@ SYSTEMS: dict[str, System] = {
     "cascade": run_cascade,
     "gold_text": run_gold_text,
     "frames": run_frames,
+    "words": run_words,
 }
 
 _RECOGNISER_BATCH_SECONDS: Seconds = 80.0

@@ -145,3 +145,16 @@ def test_a_checkpoint_that_knows_no_word_times_is_refused(source, tmp_path, tiny
     (tmp_path / "generation_config.json").write_text(lines.replace("alignment_heads", "other"))
     with pytest.raises(ValueError, match=r"names no alignment_heads in generation_config.json"):
         recognise(tmp_path, read_manifest(tiny_corpus / "dev.jsonl"))
+
+
+def test_words_are_written_once_and_read_by_any_tagger_afterwards(
+    source, tiny_corpus, text_run, tmp_path
+):
+    manifest = str(tiny_corpus / "dev.jsonl")
+    words, found, at_once = (str(tmp_path / f"{name}.jsonl") for name in ("words", "found", "once"))
+    given = ["--manifest", manifest, "--output"]
+    assert main(["predict", str(source), *given, words]) == 0
+    assert all(prediction.entities is None for prediction in read_predictions(Path(words)))
+    assert main(["predict", words, "--text-ner", str(text_run), *given, found]) == 0
+    assert main(["predict", str(source), "--text-ner", str(text_run), *given, at_once]) == 0
+    assert Path(found).read_text(encoding="utf-8") == Path(at_once).read_text(encoding="utf-8")
