@@ -77,6 +77,7 @@ def run_experiment(values: Mapping[str, Any], run_dir: Path, *, console: Console
 def _train_and_evaluate(
     config: TrainConfig | TextConfig, run_dir: Path, *, console: Console
 ) -> dict[str, Any]:
+    origin = provenance()  # of the code that trains: the checkout may move on meanwhile
     if isinstance(config, TextConfig):
         done = fit_text(config, run_dir, console=console)
     else:
@@ -86,7 +87,7 @@ def _train_and_evaluate(
         "run": {
             "name": config.name,
             "seed": config.seed,
-            **provenance(),
+            **origin,
             "adaptation": done.report.to_json(),
             "training": done.figures,
         },

@@ -58,6 +58,19 @@ def test_a_run_leaves_everything_that_is_promised(run, tmp_path, tiny_corpus):
     assert score(references, predictions).to_json()["ner"] == metrics["splits"]["dev"]["ner"]
 
 
+def test_the_commit_is_that_of_the_code_that_trained(run, tmp_path, monkeypatch):
+    fit, commits = experiment.fit, ["before"]
+    monkeypatch.setattr(experiment, "provenance", lambda: {"commit": commits[-1]})
+
+    def train(*args, **options):
+        done = fit(*args, **options)
+        commits.append("made while it trained")
+        return done
+
+    monkeypatch.setattr(experiment, "fit", train)
+    assert run(tmp_path, QUICK)[0]["run"]["commit"] == "before"
+
+
 def test_predictions_at_the_end_have_the_times_of_the_localizer(run, tmp_path, monkeypatch):
     kept = KeptLocalizer(options=LocalizerOptions(offset=-0.1), tuned_on="tune")
     run(tmp_path / "as_decoded", QUICK)
