@@ -4,6 +4,7 @@ Hidden states follow one convention, that of stock transformers 5: ``states[0]``
 the first block and ``states[i]`` the raw output of block ``i``. "last" is the model's
 ``last_hidden_state``: for Whisper and for large-style models (``do_stable_layer_norm``) that is the
 last block's output after the encoder's final LayerNorm, for all others the last block's output.
+Stock Whisper alone hands "last" out as its highest hidden state too; here it stays raw.
 """
 
 from __future__ import annotations
