@@ -1,7 +1,8 @@
-"""Tiny pre-trained text models in the hub's format, made on the spot."""
+"""Tiny pre-trained text models in the format of the hub or of spaCy, made on the spot."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import (
     BertConfig,
+    BertForTokenClassification,
     BertModel,
     PreTrainedTokenizerFast,
     RobertaConfig,
+    RobertaForTokenClassification,
     RobertaModel,
 )
 
@@ -23,12 +26,92 @@ SMALL = {
 }
 
 
+_LETTERS = "abcdefghijklmnopqrstuvwxyz'"
+_WORDS = ["in", "the", "met", "and", "from"]
+PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", *_WORDS, *_LETTERS, *(f"##{c}" for c in _LETTERS))
+"""Of the tiny BERT: a word that is not among them is read letter by letter."""
+
+
 def save_bert(folder: Path, *, max_positions: int = 64) -> Path:
     """A BERT whose WordPiece vocabulary is letters, their continuations and a few words."""
-    letters = "abcdefghijklmnopqrstuvwxyz'"
-    words = ["in", "the", "met", "and", "from"]
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words, *letters, *(f"##{c}" for c in letters)]
-    vocabulary = {piece: i for i, piece in enumerate(pieces)}
+    return _save_bert(BertModel(_bert_config(max_positions)), folder)
+
+
+def save_bert_tagger(folder: Path, tags: Sequence[str]) -> Path:
+    """A BERT with a head for ``tags``, which its random weights give all over the place."""
+    config = _bert_config(64, initializer_range=1.0, **_named(tags))
+    return _save_bert(BertForTokenClassification(config), folder)
+
+
+def save_roberta_tagger(folder: Path, tags: Sequence[str]) -> Path:
+    """A RoBERTa on bytes with a head, as ``save_bert_tagger``."""
+    return save_roberta(
+        folder, RobertaForTokenClassification, initializer_range=1.0, **_named(tags)
+    )
+
+
+def save_lookup_tagger(
+    folder: Path, tags: Sequence[str], of_piece: Mapping[str, str], *, max_positions: int = 64
+) -> Path:
+    """A BERT that tags a word by its first piece and nothing else.
+
+    It has no layers and one dimension for each piece.
+
+    Args:
+        folder: where to save it.
+        tags: of its head, ``O`` among them.
+        of_piece: a tag that is not ``O`` for some pieces.
+        max_positions: tokens that it can read.
+    """
+    config = _bert_config(max_positions, **_named(tags))
+    config.hidden_size, config.num_hidden_layers, config.num_attention_heads = len(PIECES), 0, 1
+    model = BertForTokenClassification(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        embeddings = model.bert.embeddings
+        embeddings.word_embeddings.weight.copy_(torch.eye(len(PIECES)))
+        embeddings.LayerNorm.weight.fill_(1.0)
+        for i, piece in enumerate(PIECES):
+            model.classifier.weight[tags.index(of_piece.get(piece, "O")), i] = 1.0
+    return _save_bert(model, folder)
+
+
+def save_spacy_package(nlp: Any, folder: Path) -> str:
+    """A pipeline of spaCy as an installed package in ``folder``, which ``spacy package`` makes."""
+    name, data = "xx_six", "xx_six-1.0"
+    info = folder / f"{data}.dist-info"
+    for path in (info, folder / name):
+        path.mkdir()
+    nlp.to_disk(folder / name / data)
+    (folder / name / "__init__.py").write_text(
+        "from pathlib import Path\n"
+        "import spacy\n"
+        "def load(**options):\n"
+        f"    return spacy.load(Path(__file__).parent / {data!r}, **options)\n"
+    )
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[spacy_models]\n{name} = {name}\n")
+    return name
+
+
+def _named(tags: Sequence[str]) -> dict[str, Any]:
+    return {"id2label": dict(enumerate(tags)), "label2id": {tag: i for i, tag in enumerate(tags)}}
+
+
+def _bert_config(max_positions: int, **options: Any) -> BertConfig:
+    torch.manual_seed(0)
+    return BertConfig(
+        vocab_size=len(PIECES),
+        max_position_embeddings=max_positions,
+        pad_token_id=0,
+        **SMALL,
+        **options,
+    )
+
+
+def _save_bert(model: Any, folder: Path) -> Path:
+    vocabulary = {piece: i for i, piece in enumerate(PIECES)}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -36,14 +119,12 @@ def save_bert(folder: Path, *, max_positions: int = 64) -> Path:
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     named = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]"}
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(pieces), max_position_embeddings=max_positions, pad_token_id=0, **SMALL
-    )
-    return _save(BertModel(config), tokenizer, named, folder, max_positions)
+    return _save(model, tokenizer, named, folder, model.config.max_position_embeddings)
 
 
-def save_roberta(folder: Path, *, max_positions: int = 64) -> Path:
+def save_roberta(
+    folder: Path, model_class: Any = RobertaModel, *, max_positions: int = 64, **options: Any
+) -> Path:
     """A RoBERTa on bytes, which counts positions from its padding id and sees spaces."""
     special = ["<s>", "<pad>", "</s>", "<unk>"]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -63,8 +144,9 @@ def save_roberta(folder: Path, *, max_positions: int = 64) -> Path:
         bos_token_id=0,
         eos_token_id=2,
         **SMALL,
+        **options,
     )
-    return _save(RobertaModel(config), tokenizer, named, folder, max_positions)
+    return _save(model_class(config), tokenizer, named, folder, max_positions)
 
 
 def _save(

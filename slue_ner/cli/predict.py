@@ -17,13 +17,18 @@ with a language model, tuned (`slue-ner tune decoding --help`) or with the defau
   slue-ner predict runs/mine --manifest dev.jsonl --output dev_lm.jsonl --decoding decoding.yaml
   slue-ner predict runs/mine --manifest dev.jsonl --output dev_lm.jsonl --lm tagged.ngram
 
-a cascade of a recogniser (a run, a CTC or Whisper checkpoint, a .ctm or predictions file) and a
-text NER run; and that run alone on what was really said:
+a cascade of a recogniser (a run, a CTC or Whisper checkpoint, a .ctm or predictions file) and text
+NER (a run, a token classifier of transformers, or spacy:NAME); and text NER alone on what was
+really said:
   slue-ner predict runs/asr --text-ner runs/text_ner --manifest dev.jsonl --output cascade.jsonl
+  slue-ner predict openai/whisper-base --manifest dev.jsonl --output words.jsonl
+  slue-ner predict words.jsonl --text-ner runs/text_ner --manifest dev.jsonl --output cascade.jsonl
+  slue-ner predict runs/asr --text-ner spacy:en_core_web_sm --manifest dev.jsonl --output c.jsonl
   slue-ner predict runs/text_ner --manifest dev.jsonl --output gold_text.jsonl
+  slue-ner predict dslim/bert-base-NER --label-map map.yaml --manifest dev.jsonl --output g.jsonl
 """
 
-_PIPELINES = ("end_to_end", "cascade", "gold_text", "frames")
+_PIPELINES = ("end_to_end", "cascade", "gold_text", "frames", "words")
 _OF_TASK = {"frames": "frames", "text_ner": "gold_text"}
 
 
@@ -66,7 +71,14 @@ def _pipeline_of(options: argparse.Namespace) -> str:
     if options.text_ner is not None:
         return "cascade"
     path = options.run / CONFIG_FILE
-    task = read_config(path).get("task") if path.is_file() else None
+    if not path.is_file():
+        from slue_ner.models.checkpoints import is_checkpoint
+        from slue_ner.pipelines.text_taggers import is_ready_tagger
+
+        if is_ready_tagger(options.run):
+            return "gold_text"
+        return "words" if is_checkpoint(options.run) else "end_to_end"
+    task = read_config(path).get("task")
     kind = task.get("kind") if isinstance(task, dict) else None
     return _OF_TASK.get(str(kind), "end_to_end")
 
@@ -78,6 +90,8 @@ def _check(options: argparse.Namespace, pipeline: str) -> None:
         raise ValueError("--ner-form is for a predictions file in a cascade; leave it out")
     if (options.text_ner is None) == (pipeline == "cascade"):
         raise ValueError("--pipeline cascade and --text-ner RUN go together; give both or neither")
+    if options.label_map is not None and pipeline not in ("cascade", "gold_text"):
+        raise ValueError("--label-map is for text NER; leave it out")
     if options.emissions is not None and pipeline not in ("end_to_end", "frames"):
         raise ValueError(
             f"pipeline {pipeline} has no emissions; predict with the recogniser alone to save "
@@ -101,7 +115,10 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "run", type=Path, help="run folder that `slue-ner train` wrote; in a cascade any recogniser"
+        "run",
+        type=Path,
+        help="run folder that `slue-ner train` wrote, a CTC or Whisper checkpoint (words alone), "
+        "or any text NER; in a cascade any recogniser",
     )
     parser.add_argument("--manifest", type=Path, required=True, help="utterances to predict")
     parser.add_argument("--output", type=Path, required=True, help="predictions file to write")
@@ -111,7 +128,18 @@ def _parser() -> argparse.ArgumentParser:
         help="default: what the run was trained for, and cascade with --text-ner",
     )
     parser.add_argument(
-        "--text-ner", type=Path, metavar="RUN", help="finds the entities in what the run writes"
+        "--text-ner",
+        type=Path,
+        metavar="TAGGER",
+        help="finds the entities in what the run writes: a run folder, a token classifier (hub id "
+        "or folder), or spacy:NAME",
+    )
+    parser.add_argument(
+        "--label-map",
+        type=Path,
+        metavar="FILE",
+        help="YAML or JSON: labels of some types of text NER that is no run, `MISC: NORP` (null: "
+        "leave out); OntoNotes', SLUE's and CoNLL's names are known",
     )
     parser.add_argument(
         "--ner-form",

@@ -20,6 +20,8 @@ _EXAMPLES = """examples:
   slue-ner prepare slue-voxpopuli asapp/slue data/slue_voxpopuli
   slue-ner prepare slue-nel asapp/slue-phase-2 data/slue_nel --ner data/slue_voxpopuli
   slue-ner prepare word-times data/mine data/mine_timed --from textgrids/
+  slue-ner prepare text data/slue_text --from slue-voxpopuli_fine-tune.tsv \
+      --leave-out data/mine/tune.jsonl data/mine/dev.jsonl
   slue-ner prepare synthetic data/synthetic --preset easy
 """
 
@@ -27,7 +29,7 @@ _EXAMPLES = """examples:
 def run(arguments: list[str]) -> int:
     """Prepare one data set and print what it holds."""
     parser = _parser()
-    kinds = ("slue-voxpopuli", "slue-nel", "jsonl", "word-times", "synthetic")
+    kinds = ("slue-voxpopuli", "slue-nel", "jsonl", "word-times", "text", "synthetic")
     if arguments and not arguments[0].startswith("-") and arguments[0] not in kinds:
         raise ValueError(f"unknown kind of data {arguments[0]!r}; {nearest(arguments[0], kinds)}")
     options = parser.parse_args(arguments)
@@ -113,6 +115,19 @@ def _jsonl(options: argparse.Namespace, progress: Progress) -> PreparedDataset:
         seed=options.seed,
         marks=options.marks,
         progress=progress,
+    )
+
+
+def _text(options: argparse.Namespace, progress: Progress) -> PreparedDataset:
+    from slue_ner.data.text_only import prepare_text
+
+    return prepare_text(
+        options.files,
+        options.out,
+        leave_out=options.leave_out,
+        tune_share=options.tune_share,
+        seed=options.seed,
+        marks=options.marks,
     )
 
 
@@ -208,6 +223,26 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         metavar="FILE_OR_FOLDER",
         help='ID.TextGrid files, a .ctm, or a .jsonl of {"id", "words": [[word, start, end], ...]}',
+    )
+
+    text = _kind(kinds, "text", _text, "labelled text without audio, for LMs and text NER")
+    _common(text)
+    text.add_argument(
+        "--from",
+        dest="files",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="SLUE's .tsv, manifests, or lines of {id, text, entities, split, speaker}",
+    )
+    text.add_argument(
+        "--leave-out",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="MANIFEST",
+        help="what will be tuned and scored on: no id and no text of it stays",
     )
 
     synthetic = _kind(kinds, "synthetic", _synthetic, "a spoken corpus made on the spot")

@@ -23,8 +23,9 @@ from slue_ner.pipelines.end_to_end import predict, predict_stored, weights_hash
 from slue_ner.pipelines.frames import frame_config, load_frame_run, predict_frames
 from slue_ner.pipelines.frames_file import read_decoding, tuned_decoding
 from slue_ner.pipelines.recognisers import recognise
-from slue_ner.pipelines.run_folder import load_run, load_tagger
+from slue_ner.pipelines.run_folder import load_run
 from slue_ner.pipelines.stored_frames import predict_stored_frames
+from slue_ner.pipelines.text_taggers import say_types, text_tagger
 from slue_ner.tasks.building import VOCABULARY_FILE
 from slue_ner.tasks.devices import pick_device
 from slue_ner.text.vocabulary import Vocabulary
@@ -83,26 +84,48 @@ def run_cascade(
     options: argparse.Namespace, utterances: Sequence[Utterance], console: Console
 ) -> list[Prediction]:
     """A recogniser, and text NER on what it wrote."""
-    tagger = load_tagger(options.text_ner)
+    say = _say_on(console)
+    tagger = text_tagger(options.text_ner, label_map=options.label_map, note=say)
     with _running(options, console, _RECOGNISER_BATCH_SECONDS) as running:
         heard = recognise(
             options.run,
             utterances,
             weights=options.weights,
             decoding=chosen_decoding(options),
-            note=_say_on(console),
+            note=say,
             ner_form=options.ner_form,
             **running,
         )
-    return cascade(heard, tagger, device=pick_device(options.device))
+    predictions = cascade(heard, tagger, device=pick_device(options.device))
+    say_types(tagger, say)
+    return predictions
+
+
+def run_words(
+    options: argparse.Namespace, utterances: Sequence[Utterance], console: Console
+) -> list[Prediction]:
+    """A recogniser that is no run: words with times, and no entities."""
+    with _running(options, console, _RECOGNISER_BATCH_SECONDS) as running:
+        return recognise(
+            options.run,
+            utterances,
+            decoding=chosen_decoding(options),
+            note=_say_on(console),
+            **running,
+        )
 
 
 def run_gold_text(
     options: argparse.Namespace, utterances: Sequence[Utterance], console: Console
 ) -> list[Prediction]:
     """Text NER on what was really said."""
-    tagger = load_tagger(options.run, weights=options.weights)
-    return gold_text(utterances, tagger, device=pick_device(options.device))
+    say = _say_on(console)
+    tagger = text_tagger(
+        options.run, weights=options.weights, label_map=options.label_map, note=say
+    )
+    predictions = gold_text(utterances, tagger, device=pick_device(options.device))
+    say_types(tagger, say)
+    return predictions
 
 
 SYSTEMS: dict[str, System] = {
@@ -110,6 +133,7 @@ SYSTEMS: dict[str, System] = {
     "cascade": run_cascade,
     "gold_text": run_gold_text,
     "frames": run_frames,
+    "words": run_words,
 }
 
 _RECOGNISER_BATCH_SECONDS: Seconds = 80.0

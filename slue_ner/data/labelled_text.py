@@ -1,8 +1,8 @@
-"""Labelled text without audio, to be spoken: SLUE's TSV files, manifests, or JSON lines."""
+"""Labelled text without audio: SLUE's TSV files, manifests, or JSON lines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,14 @@ from slue_ner.core.canonical import Changes
 from slue_ner.core.canonical_records import Note, warn
 from slue_ner.core.groups import speaker_name
 from slue_ner.core.lines import json_object, numbered_lines
+from slue_ner.core.listing import shown
 from slue_ner.core.records import read_manifest
 from slue_ner.core.suggest import nearest
 from slue_ner.core.types import Utterance
 from slue_ner.data.dataset import SPLITS
+from slue_ner.data.marks import settle_marks
 from slue_ner.data.slue_tsv import read_slue_tsv
+from slue_ner.data.splits import with_tune
 from slue_ner.text.normalize import LabeledSpan, asr_form, check_spans, ner_form
 from slue_ner.text.published import canonical_spans
 
@@ -24,7 +27,7 @@ _ENTITY_KEYS = ("label", "start_char", "end_char", "phrase")
 
 
 def read_labelled_text(paths: Iterable[Path], *, note: Note = warn) -> dict[str, list[Utterance]]:
-    """Read text to be spoken, by split.
+    """Read labelled text, by split.
 
     A ``.tsv`` file has SLUE's columns. A ``.jsonl`` file is a manifest when its first line
     carries ``"schema"`` (its text is in the NER form already and is kept), or holds objects
@@ -59,8 +62,60 @@ def read_labelled_text(paths: Iterable[Path], *, note: Note = warn) -> dict[str,
             file_of[utterance.id] = path
             splits.setdefault(utterance.split, []).append(utterance)
     if not splits:
-        raise ValueError("there is no text to speak; give a .tsv or .jsonl file with lines")
+        raise ValueError("there is no text; give a .tsv or .jsonl file with lines")
     return {split: splits[split] for split in SPLITS if split in splits}
+
+
+def labelled_splits(
+    paths: Iterable[Path],
+    *,
+    leave_out: Iterable[Path] = (),
+    tune_share: float,
+    seed: int,
+    marks: str,
+) -> tuple[dict[str, list[Utterance]], list[str]]:
+    """Labelled text by split, with a tune split, marks settled and empty texts left out.
+
+    Args:
+        paths: as ``read_labelled_text``.
+        leave_out: manifests, of which no id and no text may be among the result.
+        tune_share: of fine-tune to hold out as tune, unless there is a tune split.
+        seed: of what is held out.
+        marks: see ``settle_marks``.
+
+    Returns:
+        The splits, empty ones left out, and what a user should know about them.
+
+    Raises:
+        ValueError: as ``read_labelled_text``.
+    """
+    notes: list[str] = []
+    splits = read_labelled_text(paths, note=notes.append)
+    heard = [utterance for path in leave_out for utterance in read_manifest(path)]
+    if heard:
+        splits, note = _without(splits, heard)
+        notes.append(note)
+    settled, marked = settle_marks(splits, marks)
+    splits, warnings = with_tune(settled, share=tune_share, seed=seed)
+    notes += [*marked, *warnings]
+    empty = [u.id for utterances in splits.values() for u in utterances if not u.text]
+    if empty:
+        notes.append(f"{len(empty)} utterances without a word are left out: {shown(empty)}")
+    said = {split: [u for u in utterances if u.text] for split, utterances in splits.items()}
+    return {split: utterances for split, utterances in said.items() if utterances}, notes
+
+
+def _without(
+    splits: Mapping[str, Sequence[Utterance]], others: Sequence[Utterance]
+) -> tuple[dict[str, list[Utterance]], str]:
+    """What shares neither id nor text with ``others``."""
+    ids, texts = {other.id for other in others}, {other.text for other in others}
+    kept = {
+        split: [u for u in utterances if u.id not in ids and u.text not in texts]
+        for split, utterances in splits.items()
+    }
+    total, left = (sum(map(len, of.values())) for of in (splits, kept))
+    return kept, f"{total - left} of {total} texts are in manifests to leave out"
 
 
 def _read(path: Path, note: Note) -> Sequence[Utterance]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from slue_ner.core.files import read_json, sha256, write_json
-from slue_ner.core.listing import shown
 from slue_ner.core.types import Utterance
 from slue_ner.data.casting import cast_voices
 from slue_ner.data.dataset import (
@@ -21,11 +20,9 @@ from slue_ner.data.dataset import (
     write_dataset,
 )
 from slue_ner.data.grammar import Sentence
-from slue_ner.data.labelled_text import read_labelled_text
-from slue_ner.data.marks import settle_marks
+from slue_ner.data.labelled_text import labelled_splits
 from slue_ner.data.random_words import RANDOM_WORDS, write_random_sentences
 from slue_ner.data.sentences import write_sentences
-from slue_ner.data.splits import with_tune
 from slue_ner.data.spoken import speak_scripts
 from slue_ner.data.survey import Progress
 from slue_ner.data.voices import BASES
@@ -192,16 +189,9 @@ def _texts(options: SyntheticOptions) -> tuple[dict[str, list[Utterance]], list[
             for split, sentences in written.items()
             if sentences
         }, []
-    changed: list[str] = []
-    labelled = read_labelled_text(options.text, note=changed.append)
-    settled, marked = settle_marks(labelled, options.marks)
-    splits, warnings = with_tune(settled, share=options.tune_share, seed=options.seed)
-    warnings = [*changed, *marked, *warnings]
-    empty = [u.id for utterances in splits.values() for u in utterances if not u.text]
-    if empty:
-        warnings.append(f"{len(empty)} utterances without a word are left out: {shown(empty)}")
-    said = {split: [u for u in utterances if u.text] for split, utterances in splits.items()}
-    return {split: utterances for split, utterances in said.items() if utterances}, warnings
+    return labelled_splits(
+        options.text, tune_share=options.tune_share, seed=options.seed, marks=options.marks
+    )
 
 
 def _utterance(split: str, number: int, sentence: Sentence) -> Utterance:

@@ -177,6 +177,13 @@ def is_safe(weights: Path | None) -> bool:
     return weights is not None and ".safetensors" in weights.suffixes
 
 
+def is_checkpoint(source: Path) -> bool:
+    """Whether a source is a folder with a model's config, or may be a hub id."""
+    if source.exists():
+        return (source / CONFIG_FILE).is_file()
+    return not source.parent.is_dir() and _HUB_ID.fullmatch(str(source)) is not None
+
+
 def shipped_checkpoint() -> Path:
     """Folder of the small encoder: inside an installed package, or beside it in a checkout.
 

@@ -20,7 +20,8 @@ class TextTagger(nn.Module):
 
     Attributes:
         name: what a table calls it.
-        tags: BIO tags in the order of their ids.
+        tags: in the order of their ids; BIO of raw or combined labels unless ``in_bio`` says
+            otherwise.
         padding: the features that ``encode`` gives, and what fills each up in a batch.
     """
 
@@ -42,6 +43,10 @@ class TextTagger(nn.Module):
             ``(B, W, K)``; rows past a window's last word are meaningless.
         """
         raise NotImplementedError
+
+    def in_bio(self, tags: Sequence[str]) -> Sequence[str]:
+        """Tags that the model gave the words of a sentence, as BIO of raw or combined labels."""
+        return tags
 
     def is_pretrained(self, name: str) -> bool:
         """Whether the parameter ``name`` came with a pre-trained model."""

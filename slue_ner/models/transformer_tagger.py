@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
@@ -131,31 +132,63 @@ class TransformerTagger(TextTagger):
 def pretrained_tagger(
     source: str, *, revision: str | None, tags: Sequence[str], max_tokens: int
 ) -> TransformerTagger:
-    """A pre-trained text model with a new layer for ``tags``, in float32.
+    """A pre-trained text model with a new layer for ``tags``; errors as in ``read_tagger``."""
+    names = dict(enumerate(tags))
+    read = read_tagger(
+        source,
+        revision=revision,
+        id2label=names,
+        label2id={tag: i for i, tag in names.items()},
+        num_labels=len(tags),
+    )
+    return TransformerTagger(read.model, read.tokenizer, name=source, max_tokens=max_tokens)
+
+
+@dataclass(frozen=True)
+class ReadTagger:
+    """A checkpoint of transformers as read.
+
+    Attributes:
+        model: a token classifier in float32.
+        tokenizer: a fast one.
+        new: weights of the layer on top that the checkpoint lacks or has in another shape.
+        left_out: weights of the checkpoint for which the model has no place.
+    """
+
+    model: Any
+    tokenizer: Any
+    new: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def read_tagger(source: str, *, revision: str | None = None, **options: Any) -> ReadTagger:
+    """Read a text model with a layer on top that tags words.
 
     Nothing read here can run code: remote code is never trusted, and weights are safetensors or
     are unpickled with ``weights_only``.
 
+    Args:
+        source: folder or hub id.
+        revision: branch, tag or commit of a hub id.
+        options: of ``from_pretrained``.
+
     Raises:
-        ValueError: for a source that cannot be had, is incomplete or is no text model.
+        ValueError: for a source that cannot be had, is no text model or lacks a part of it.
     """
     known = read_config(source, revision=revision)
     weights = weights_of(source, revision=revision)
-    names = dict(enumerate(tags))
     try:
         with quiet_transformers():
             model, info = AutoModelForTokenClassification.from_pretrained(
                 source,
                 revision=revision or "main",
-                id2label=names,
-                label2id={tag: i for i, tag in names.items()},
-                num_labels=len(tags),
                 dtype=torch.float32,
                 use_safetensors=is_safe(weights),
                 weights_only=True,
                 trust_remote_code=False,
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
+                **options,
             )
             tokenizer = _tokenizer(source, revision=revision or "main")
     except UNREADABLE as error:
@@ -165,14 +198,14 @@ def pretrained_tagger(
         ) from error
     prefix = f"{model.base_model_prefix}."
     mismatched = {key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]}
-    lacking = {*info["missing_keys"], *mismatched}  # the layer on top is new in any case
-    missing = sorted(name for name in lacking if name.startswith(prefix))
+    lacking = sorted({*info["missing_keys"], *mismatched})
+    missing = [name for name in lacking if name.startswith(prefix)]
     if missing:
         raise ValueError(
             f"{source} lacks {len(missing)} of the model's weights or has them in another shape, "
             f"first {missing[0]}; it is incomplete, or its config.json is another model's"
         )
-    return TransformerTagger(model, tokenizer, name=source, max_tokens=max_tokens)
+    return ReadTagger(model, tokenizer, tuple(lacking), tuple(sorted(info["unexpected_keys"])))
 
 
 def tagger_from_structure(folder: Path, *, name: str, max_tokens: int) -> TransformerTagger:

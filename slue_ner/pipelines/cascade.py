@@ -9,8 +9,7 @@ import torch
 
 from slue_ner.core.labels import COMBINED, LabelSet
 from slue_ner.core.types import EntitySpan, Prediction, Utterance, Word
-from slue_ner.models.text_tagger import TextTagger
-from slue_ner.tasks.tagging import tag_words
+from slue_ner.tasks.tagging import WordTagger, tag_words
 from slue_ner.text.apostrophes import match_words, split_possessive, split_possessives
 
 Progress = Callable[[int, int], None]
@@ -18,7 +17,7 @@ Progress = Callable[[int, int], None]
 
 def cascade(
     predictions: Sequence[Prediction],
-    tagger: TextTagger,
+    tagger: WordTagger,
     *,
     labels: LabelSet = COMBINED,
     batch_size: int = 32,
@@ -37,7 +36,7 @@ def cascade(
         tagger: text NER.
         labels: what entities are called in the result.
         batch_size: sentences a batch; changes speed and memory, not results.
-        device: where to run.
+        device: where to run; spaCy stays on the CPU.
         progress: called with utterances done and in all.
 
     Returns:
@@ -64,7 +63,7 @@ def cascade(
 
 def gold_text(
     utterances: Sequence[Utterance],
-    tagger: TextTagger,
+    tagger: WordTagger,
     *,
     labels: LabelSet = COMBINED,
     batch_size: int = 32,
@@ -82,7 +81,7 @@ def gold_text(
         tagger: text NER.
         labels: what entities are called in the result.
         batch_size: sentences a batch; changes speed and memory, not results.
-        device: where to run.
+        device: where to run; spaCy stays on the CPU.
         progress: called with utterances done and in all.
     """
     found = tag_words(

@@ -296,7 +296,7 @@ def test_json_lines_of_ones_own_are_spoken(tmp_path: Path) -> None:
             '"end_char": 1}]}',
             "entity GPE: start_char and end_char should be whole numbers, got '0' and 1",
         ),
-        ("a.jsonl", "", "there is no text to speak"),
+        ("a.jsonl", "", "there is no text;"),
         ("a.txt", "hello", "labelled text is read from .tsv or .jsonl"),
         (
             "a.jsonl",

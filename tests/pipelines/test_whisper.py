@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from text_models import save_bert_tagger
 from tokenizers import pre_tokenizers
 from transformers import (
     GenerationConfig,
@@ -15,7 +17,8 @@ from transformers import (
     WhisperTokenizer,
 )
 
-from slue_ner.core.records import read_manifest
+from slue_ner.cli.main import main
+from slue_ner.core.records import read_manifest, read_predictions
 from slue_ner.core.types import Word
 from slue_ner.pipelines import whisper
 from slue_ner.pipelines.recognisers import recognise
@@ -145,3 +148,15 @@ def test_a_checkpoint_that_knows_no_word_times_is_refused(source, tmp_path, tiny
     (tmp_path / "generation_config.json").write_text(lines.replace("alignment_heads", "other"))
     with pytest.raises(ValueError, match=r"names no alignment_heads in generation_config.json"):
         recognise(tmp_path, read_manifest(tiny_corpus / "dev.jsonl"))
+
+
+def test_words_are_written_once_and_read_by_any_tagger_afterwards(source, tiny_corpus, tmp_path):
+    tagger = save_bert_tagger(tmp_path / "tagger", ["O", "B-PERSON", "I-PERSON", "B-GPE"])
+    manifest = str(tiny_corpus / "dev.jsonl")
+    words, found, at_once = (str(tmp_path / f"{name}.jsonl") for name in ("words", "found", "once"))
+    given = ["--manifest", manifest, "--output"]
+    assert main(["predict", str(source), *given, words]) == 0
+    assert all(prediction.entities is None for prediction in read_predictions(Path(words)))
+    assert main(["predict", words, "--text-ner", str(tagger), *given, found]) == 0
+    assert main(["predict", str(source), "--text-ner", str(tagger), *given, at_once]) == 0
+    assert Path(found).read_text(encoding="utf-8") == Path(at_once).read_text(encoding="utf-8")

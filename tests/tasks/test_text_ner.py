@@ -14,6 +14,7 @@ from slue_ner.cli.config import compose_config
 from slue_ner.core.labels import COMBINED, RAW
 from slue_ner.core.records import read_manifest, write_manifest, write_predictions
 from slue_ner.core.types import EntitySpan, Prediction
+from slue_ner.models.text_tagger import TextTagger
 from slue_ner.tasks.checkpoints import StopRequestedError
 from slue_ner.tasks.signals import StopRequest
 from slue_ner.tasks.tagging import tag_words
@@ -207,7 +208,7 @@ def test_a_tune_split_without_words_is_refused_before_training(train, tmp_path, 
 
 
 def test_scores_are_the_geometric_mean_of_the_tags_probabilities():
-    class Fixed(torch.nn.Module):
+    class Fixed(TextTagger):
         tags = ("O", "B-GPE", "I-GPE", "B-FAC")
         padding = {"probabilities": 0}  # noqa: RUF012
 
