@@ -17,15 +17,20 @@ from slue_ner.core.time import Seconds
 
 
 def fill_batches(
-    order: Sequence[int], durations: Sequence[Seconds], batch_seconds: Seconds
+    order: Sequence[int],
+    durations: Sequence[Seconds],
+    batch_seconds: Seconds,
+    *,
+    filled_to: Seconds = 0.0,
 ) -> list[list[int]]:
     """Cut ``order`` into batches whose padded size stays within ``batch_seconds``.
 
     Padded size is the longest utterance times the number of utterances, which is what the
-    encoder computes. An utterance longer than the budget gets a batch of its own.
+    encoder computes. An utterance longer than the budget gets a batch of its own. Shorter ones
+    than ``filled_to`` are filled up to it by the encoder.
     """
     batches: list[list[int]] = []
-    longest = 0.0
+    longest = filled_to
     for index in order:
         grown = max(longest, durations[index])
         if batches and grown * (len(batches[-1]) + 1) <= batch_seconds:
@@ -33,7 +38,7 @@ def fill_batches(
             longest = grown
         else:
             batches.append([index])
-            longest = durations[index]
+            longest = max(filled_to, durations[index])
     return batches
 
 
@@ -54,6 +59,7 @@ class BucketStream:
             (SortaGrad, arXiv:1512.02595).
         start: batches already consumed (of this rank).
         rank, num_ranks: every rank takes each ``num_ranks``-th batch of the same stream.
+        filled_to: as ``fill_batches``.
     """
 
     durations: Sequence[Seconds]
@@ -63,6 +69,7 @@ class BucketStream:
     start: int = 0
     rank: int = 0
     num_ranks: int = 1
+    filled_to: Seconds = 0.0
 
     def __post_init__(self) -> None:
         if not len(self.durations):
@@ -76,7 +83,9 @@ class BucketStream:
         durations = np.asarray(self.durations)
         jitter = random.uniform(0.95, 1.05, len(durations))  # costs 4 % of padding
         order = np.argsort(durations * jitter, kind="stable")
-        batches = fill_batches(order.tolist(), durations.tolist(), self.batch_seconds)
+        batches = fill_batches(
+            order.tolist(), durations.tolist(), self.batch_seconds, filled_to=self.filled_to
+        )
         batches = _fill_rounds(batches, self.num_ranks)
         if self.short_first and number == 0:
             return batches

@@ -95,6 +95,7 @@ def training_loader(
     start: int = 0,
     rank: int = 0,
     num_ranks: int = 1,
+    filled_to: Seconds = 0.0,
 ) -> DataLoader[Any]:
     """Batches without end, from batch number ``start`` of this rank on."""
     dataset = UtteranceDataset(
@@ -114,6 +115,7 @@ def training_loader(
         start=start,
         rank=rank,
         num_ranks=num_ranks,
+        filled_to=filled_to,
     )
     if augment is None or not augment.changes:
         return _loader(dataset, stream, options.num_workers)
@@ -131,6 +133,7 @@ def evaluation_loader(
     states: States | None = None,
     rank: int = 0,
     num_ranks: int = 1,
+    filled_to: Seconds = 0.0,
 ) -> DataLoader[Any]:
     """Every utterance once, longest first, so that memory runs out at once or never."""
     dataset = UtteranceDataset(
@@ -142,7 +145,7 @@ def evaluation_loader(
     )
     durations = [utterance.duration for utterance in utterances]
     order = sorted(range(len(durations)), key=lambda index: -durations[index])
-    batches = fill_batches(order, durations, batch_seconds)
+    batches = fill_batches(order, durations, batch_seconds, filled_to=filled_to)
     if len(batches) < num_ranks:  # none may go without
         batches = [[index] for index in order]
     return _loader(dataset, batches[rank::num_ranks], num_workers)

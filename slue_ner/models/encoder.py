@@ -4,6 +4,7 @@ Hidden states follow one convention, that of stock transformers 5: ``states[0]``
 the first block and ``states[i]`` the raw output of block ``i``. "last" is the model's
 ``last_hidden_state``: for Whisper and for large-style models (``do_stable_layer_norm``) that is the
 last block's output after the encoder's final LayerNorm, for all others the last block's output.
+Stock Whisper alone hands "last" out as its highest hidden state too; here it stays raw.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from slue_ner.core.time import FrameGrid
+from slue_ner.core.time import FrameGrid, Seconds
 from slue_ner.models.convolutions import convolution_grid, convolve, normalize_waveforms
 from slue_ner.models.families import Family
 from slue_ner.models.filterbank import FilterBank
@@ -118,6 +119,11 @@ class SpeechEncoder(nn.Module):
         if self.family.log_mel == "whisper":
             return int(self.config.max_source_positions)
         return None  # w2v-BERT's config has the same key, but its model goes on beyond it
+
+    @property
+    def filled_to(self) -> Seconds:
+        """Seconds to which shorter audio is filled up with silence; 0 for its own length."""
+        return (self.pad_frames or 0) * self.grid.frame_seconds
 
     @property
     def num_layers(self) -> int:

@@ -152,6 +152,7 @@ def emit(
         batch_seconds=batch_seconds,
         num_workers=num_workers,
         min_samples=model.encoder.grid.window,
+        filled_to=model.encoder.filled_to,
     )
     for batch in loader:
         yield from batch.unreadable

@@ -64,6 +64,7 @@ def predict(
         batch_seconds=batch_seconds,
         num_workers=num_workers,
         min_samples=model.encoder.grid.window,
+        filled_to=model.encoder.filled_to,
     )
     found: dict[str, Prediction] = {}
     for batch in loader:

@@ -189,6 +189,7 @@ def _hear(
         batch_seconds=batch_seconds,
         num_workers=num_workers,
         min_samples=model.grid.window,
+        filled_to=model.encoder.filled_to,
     )
     for batch in loader:
         for id, reason in batch.unreadable:

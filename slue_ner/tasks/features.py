@@ -231,7 +231,10 @@ def _compute(
     encoder.to(device).eval()
     half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
     loader = evaluation_loader(
-        utterances, batch_seconds=_BATCH_SECONDS, min_samples=encoder.grid.window
+        utterances,
+        batch_seconds=_BATCH_SECONDS,
+        min_samples=encoder.grid.window,
+        filled_to=encoder.filled_to,
     )
     for batch in loader:
         yield from batch.unreadable

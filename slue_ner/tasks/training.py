@@ -125,7 +125,9 @@ def _loaders(
     start: int,
     ranks: tuple[int, int],
 ) -> tuple[DataLoader[Any], DataLoader[Any]]:
-    loading = {"min_samples": task.encoder.grid.window, "rank": ranks[0], "num_ranks": ranks[1]}
+    encoder = task.encoder
+    loading: dict[str, Any] = {"rank": ranks[0], "num_ranks": ranks[1]}
+    loading |= {"min_samples": encoder.grid.window, "filled_to": encoder.filled_to}
     train_loader = training_loader(
         train,
         options=config.data,

@@ -25,6 +25,14 @@ def test_an_utterance_longer_than_the_budget_gets_a_batch_of_its_own():
     assert fill_batches([0, 1, 2], [1.0, 50.0, 1.0], 5.0) == [[0], [1], [2]]
 
 
+def test_what_the_encoder_fills_up_counts_as_long_as_it_becomes():
+    # 3 * 30 s fit into 100, and 2 * 40 s; without filling up all five would
+    seconds = [1.0, 2.0, 1.0, 40.0, 1.0]
+    assert fill_batches(range(5), seconds, 100.0, filled_to=30.0) == [[0, 1, 2], [3, 4]]
+    stream = BucketStream(durations=[1.0] * 5, batch_seconds=100.0, filled_to=30.0)
+    assert [len(batch) for batch in sorted(stream.epoch(0), key=len)] == [2, 3]
+
+
 @given(durations, budgets)
 def test_every_index_is_in_exactly_one_batch_within_the_budget(seconds, budget):
     batches = fill_batches(range(len(seconds)), seconds, budget)

@@ -13,11 +13,16 @@ from transformers import WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from whisper_folders import FORMS, HOP, SECONDS, edit, generation, save
 
+from slue_ner.models.adaptation.partial import Lora
 from slue_ner.models.building import build_encoder, encoder_from_blueprint
+from slue_ner.models.gradients import check_gradients
 from slue_ner.models.options import EncoderOptions
 from slue_ner.models.saving import save_encoder
 
 REAL = Path(__file__).parents[2].parent / "shared" / "models" / "whisper-tiny.en-encoder"
+real = pytest.mark.skipif(
+    not REAL.is_dir(), reason=f"{REAL.name} does not lie beside this checkout, in ../shared/models"
+)
 NO_NETWORK = "there is no network in this test"
 
 
@@ -42,6 +47,14 @@ def own(saved, tmp_path):
 
 def load(folder: Path, **options):
     return build_encoder(EncoderOptions(source=str(folder), **options)).eval()
+
+
+def gliding_tone(num_samples: int) -> torch.Tensor:
+    """A tone with pauses in a little noise, ``(1, S)``."""
+    time = torch.arange(num_samples) / 16_000
+    glide = 0.3 * torch.sin(2 * torch.pi * (200 * time + 400 * time**2)) * (time % 0.3 < 0.2)
+    noise = torch.randn(num_samples, generator=torch.Generator().manual_seed(0))
+    return (glide + 0.003 * noise)[None]
 
 
 def weights(model) -> dict[str, torch.Tensor]:
@@ -76,18 +89,26 @@ def test_filled_up_to_its_length_it_is_the_stock_model(saved, noise, form, num_s
     assert_equals_stock(saved(form), noise(num_samples)[0], atol=1e-4)
 
 
+@real
 @torch.no_grad()
 def test_the_real_tiny_en_filled_up_to_30_seconds_is_the_stock_model():
-    if not REAL.is_dir():
-        pytest.skip(f"{REAL.name} does not lie beside this checkout, in ../shared/models")
-    time = torch.arange(40_000) / 16_000
-    glide = 0.3 * torch.sin(2 * torch.pi * (200 * time + 400 * time**2)) * (time % 0.3 < 0.2)
-    waveform = glide[None] + 0.003 * torch.randn(1, 40_000, generator=torch.manual_seed(0))
-    assert_equals_stock(REAL, waveform, atol=1e-4)
-    own_length = load(REAL)
-    assert {p.dtype for p in own_length.parameters()} == {torch.float32}
-    assert sum(p.numel() for p in own_length.parameters()) == 8_208_384
-    assert own_length(waveform, torch.tensor([40_000])).num_frames.tolist() == [125]
+    assert_equals_stock(REAL, gliding_tone(40_000), atol=1e-4)
+
+
+@real
+def test_the_real_tiny_en_hears_own_lengths_whatever_the_batch_mates_and_takes_adapters():
+    encoder = load(REAL)
+    assert {p.dtype for p in encoder.parameters()} == {torch.float32}
+    assert sum(p.numel() for p in encoder.parameters()) == 8_208_384
+    waveforms, num_samples = gliding_tone(16_000).repeat(2, 1), torch.tensor([16_000, 7_007])
+    waveforms[1, 7_007:] = 0.0
+    report = Lora(targets=["query", "key", "value", "output", "ffn"]).apply(encoder)
+    together = encoder(waveforms, num_samples)
+    assert together.num_frames.tolist() == [50, 21]
+    alone = encoder(waveforms[1:, :7_007], num_samples[1:]).values
+    torch.testing.assert_close(together.values[1:, :21], alone, atol=1e-4, rtol=0)
+    together.values.square().mean().backward()
+    check_gradients(encoder, promised=report.trainable)
 
 
 @torch.no_grad()

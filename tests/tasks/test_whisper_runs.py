@@ -82,6 +82,12 @@ def test_filling_up_to_less_limits_more(run):
         run("run", "+encoder.pad_to=0.5")
 
 
+def test_batches_are_counted_as_they_are_filled_up(run):
+    options = (SECOND, "data.batch_seconds=3.99", "trainer.max_updates=2")
+    assert {len(ids) for ids in run("own", *options).batches} == {4}  # 4 * 0.994 s
+    assert {len(ids) for ids in run("full", *options, "+encoder.pad_to=1").batches} == {3, 1}
+
+
 def test_slower_speech_is_longer(run, tiny_corpus):
     # 0.6 + 0.9 / 16 * 5 = 0.881 s at a speed of 0.85 last 1.037 s, number 4 lasts 0.971 s
     slower = ("augment.speed=0.15", f"data.root={tiny_corpus}")
