@@ -30,8 +30,8 @@ slue-ner compare $results/{f,t}* --sort wer --columns $columns --into $page --bl
 
 slue-ner lm train data/slue_text/fine-tune.jsonl --order 4 --output data/slue_text/tagged.ngram
 for cell in full frozen tiny_full; do recipes/with_lm.sh slue_neural $cell data/slue_text/tagged.ngram; done
-slue-ner train experiment=text_ner_small data.root=data/slue_text name=slue_neural/text_small
-slue-ner train experiment=text_ner_minilm "task.source=$minilm" data.root=data/slue_text name=slue_neural/text_minilm
+slue-ner train experiment=text_ner_small data.root=data/slue_text 'data.evaluate=[]' name=slue_neural/text_small
+slue-ner train experiment=text_ner_minilm "task.source=$minilm" data.root=data/slue_text 'data.evaluate=[]' name=slue_neural/text_minilm
 recipes/cascade.sh slue_neural $data/dev.jsonl whisper_base="$base" whisper_tiny_en="$tiny" asr=$runs/asr -- \
   small=$runs/text_small minilm=$runs/text_minilm
 if [ ! -f $systems/full_aligned.json ]; then
