@@ -34,7 +34,7 @@ recipes/with_lm.sh so762 full $data/tagged.ngram
 slue-ner train experiment=text_ner_small data.root=$data name=so762/text_small
 slue-ner train experiment=text_ner_minilm "task.source=$minilm" data.root=$data name=so762/text_minilm
 taggers=(small=runs/so762/text_small minilm=runs/so762/text_minilm)
-if slue-ner predict --help | grep -q spacy && python -c 'import en_core_web_sm' 2> /dev/null; then
+if python -c 'import en_core_web_sm' 2> /dev/null; then
   taggers+=(spacy=spacy:en_core_web_sm)
 else
   echo "spaCy's en_core_web_sm is not installed: the rows with it are left out"

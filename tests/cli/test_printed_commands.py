@@ -32,13 +32,18 @@ line=$(printf '%q ' "$@")
 echo "$line" >> "$COMMANDS"
 while [ $# -gt 1 ]; do
   if [ "$1" = --output ]; then mkdir -p "$(dirname "$2")"; touch "$2"; fi
+  if [[ $1 == name=* ]]; then
+    run=runs/${1#name=}
+    mkdir -p "$run"
+    touch "$run"/{config.yaml,metrics.json}
+  fi
   shift
 done
 """,
     "torchrun": '#!/usr/bin/env bash\nwhile [ "$1" != slue-ner ]; do shift; done\nexec "$@"\n',
     "flite": "#!/usr/bin/env bash\nexit 1\n",
 }
-"""They note the words of a command and do nothing but make the file that it would write."""
+"""They note the words of a command and do nothing but make the files that it would write."""
 
 
 def commands(lines: Iterable[str]) -> list[list[str]]:
@@ -116,6 +121,7 @@ def test_the_program_takes_what_the_quickstart_says_to_run_next() -> None:
     "script",
     [
         "recipes/so762/run.sh",
+        "recipes/slue_neural/run.sh",
         "recipes/small_sfm/run.sh",
         "recipes/slue_text_spoken/run.sh",
         "recipes/systems.sh runs/tour fine-tune.jsonl tune.jsonl test.jsonl",
@@ -123,21 +129,30 @@ def test_the_program_takes_what_the_quickstart_says_to_run_next() -> None:
     ],
 )
 def test_the_program_takes_every_command_of_a_recipe(tmp_path: Path, script: str) -> None:
-    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
+    done = shutil.ignore_patterns("results")  # what is there is not made again
+    shutil.copytree(ROOT / "recipes", tmp_path / "recipes", ignore=done)
     for name, text in STUBS.items():
         stub = tmp_path / "bin" / name
         stub.parent.mkdir(exist_ok=True)
         stub.write_text(text)
         stub.chmod(0o755)
-    for made in ("data/slue_spoken/tune.jsonl", "data/flite/speech.jsonl"):
+    for made in (
+        *("data/slue_spoken/tune.jsonl", "data/flite/speech.jsonl"),
+        *("data/slue_neural_official/dev.jsonl", "neural/word_times_dev.jsonl"),
+    ):
         (tmp_path / made).parent.mkdir(parents=True)
         (tmp_path / made).touch()
     noted = tmp_path / "commands.txt"
-    sources = {"SO762": "so762", "SLUE_TEXT": "slue", "COMMANDS": str(noted)}
+    sources = {"SO762": "so762", "SLUE_TEXT": "slue", "SLUE_NEURAL": "neural"}
     subprocess.run(
         ["bash", *script.split()],
         cwd=tmp_path,
-        env={**os.environ, **sources, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"},
+        env={
+            **os.environ,
+            **sources,
+            "COMMANDS": str(noted),
+            "PATH": f"{tmp_path}/bin:{os.environ['PATH']}",
+        },
         check=True,
     )
     lines = noted.read_text().splitlines()
