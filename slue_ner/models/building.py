@@ -25,7 +25,13 @@ from slue_ner.models.encoder import SpeechEncoder
 from slue_ner.models.families import Family, family, model_class
 from slue_ner.models.filterbank import SAMPLE_RATE, FilterBank
 from slue_ner.models.masking import SpecAugment
-from slue_ner.models.options import EncoderOptions, build_config, not_a_model
+from slue_ner.models.options import (
+    EncoderOptions,
+    build_config,
+    chooses_depth,
+    not_a_model,
+    pad_frames,
+)
 from slue_ner.models.wavlm import replace_attention
 from slue_ner.models.whisper_mel import WhisperMel
 
@@ -64,7 +70,7 @@ def build_encoder(options: EncoderOptions) -> SpeechEncoder:
             found=found,
             revision=options.revision,
             attention=_attention_name(found),
-            depth_chosen=_chooses_depth(config, options),
+            depth_chosen=chooses_depth(config, options),
         )
     _check_rate(preprocessor, options)
     normalizes = _normalizes(config, found, preprocessor, options)
@@ -141,11 +147,6 @@ def _family_of(raw: Mapping[str, Any], options: EncoderOptions) -> Family:
     return family(name)
 
 
-def _chooses_depth(config: Any, options: EncoderOptions) -> bool:
-    own = config.attribute_map.get("num_hidden_layers")  # its name in Whisper's config
-    return "num_hidden_layers" in options.overrides or own in options.overrides
-
-
 def _attention_name(found: Family) -> str:
     return "eager" if found.attention == "own" else found.attention
 
@@ -190,7 +191,7 @@ def _assemble(
         normalize_waveform=normalizes,
         layerdrop=options.layerdrop,
         gradient_checkpointing=options.gradient_checkpointing,
-        pad_frames=_pad_frames(config, found, options),
+        pad_frames=pad_frames(config, found, options),
         blueprint=blueprint,
     )
 
@@ -224,22 +225,6 @@ def _whisper_mel(config: Any, preprocessor: Mapping[str, Any]) -> WhisperMel:
                 f"{needed}; take {PREPROCESSOR_FILE} from the checkpoint it was made from"
             )
     return WhisperMel(num_mel_bins=config.num_mel_bins)
-
-
-def _pad_frames(config: Any, found: Family, options: EncoderOptions) -> int | None:
-    """Frames to which the input is filled up with silence."""
-    if options.pad_to is None:
-        return None
-    if found.log_mel != "whisper":
-        raise ValueError(
-            f"{found.name} never sees padding, so it is filled up to no length; leave pad_to out"
-        )
-    exact = options.pad_to / WhisperMel.grid.frame_seconds
-    num_frames = round(exact) if math.isfinite(exact) else 0
-    if not 1 <= num_frames <= config.max_source_positions:
-        longest = config.max_source_positions * WhisperMel.grid.frame_seconds
-        raise ValueError(f"pad_to must be in (0, {longest:g}] seconds, got {options.pad_to}")
-    return num_frames
 
 
 def _spec_augment(config: Any, found: Family) -> SpecAugment:

@@ -10,6 +10,7 @@ Stock Whisper alone hands "last" out as its highest hidden state too; here it st
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -23,12 +24,12 @@ from slue_ner.models.convolutions import convolution_grid, convolve, normalize_w
 from slue_ner.models.families import Family
 from slue_ner.models.filterbank import FilterBank
 from slue_ner.models.frames import Frames, valid_positions
-from slue_ner.models.lengths import check_lengths
+from slue_ner.models.lengths import check_at_once, check_lengths
 from slue_ner.models.masking import SpecAugment
 from slue_ner.models.mixing import Layers, check_layers
 from slue_ner.models.stem import convolve_mel, enter_blocks
 from slue_ner.models.whisper_mel import WhisperMel
-from slue_ner.models.windows import windows
+from slue_ner.models.windows import encode_in_windows
 
 
 class SpeechEncoder(nn.Module):
@@ -181,11 +182,16 @@ class SpeechEncoder(nn.Module):
         with torch.no_grad() if self.frozen else nullcontext():
             num_samples = num_samples.to(waveforms.device)
             num_frames = 1 + (num_samples - self.grid.window) // self.grid.hop
-            num_padded = self.grid.num_frames(waveforms.shape[1])
-            if self.max_frames is not None and num_padded > self.max_frames:
-                states = self._in_windows(waveforms, num_samples, layers, masked)
+            encode, longest = partial(self._encode, layers=layers), self.max_frames
+            if longest is None or self.grid.num_frames(waveforms.shape[1]) <= longest:
+                states = encode(waveforms, num_samples, masked, padded=padded)
             else:
-                states = self._encode(waveforms, num_samples, layers, masked, padded=padded)
+                if self.training:
+                    check_at_once(num_samples, longest, grid=self.grid, name=self.family.name)
+                alone = partial(encode, padded=False)
+                states = encode_in_windows(
+                    alone, waveforms, num_samples, masked=masked, grid=self.grid, size=longest
+                )
         if layers == "last":
             return Frames(states[0], num_frames)
         top = max(range(len(layers)), key=lambda position: layers[position])
@@ -195,9 +201,9 @@ class SpeechEncoder(nn.Module):
         self,
         waveforms: Tensor,
         num_samples: Tensor,
-        layers: Layers,
         masked: Tensor | None,
         *,
+        layers: Layers,
         padded: bool,
     ) -> list[Tensor]:
         """The states in ``layers``' order, or the last hidden state alone, ``(B, T, D)`` each."""
@@ -218,36 +224,6 @@ class SpeechEncoder(nn.Module):
             embedding = getattr(self.model, "masked_spec_embed", None)
             hidden = self.spec_augment(self._project(features), num_frames, embedding, masked)
         return [state[:, :total] for state in self._states(hidden, valid, layers)]
-
-    def _in_windows(
-        self, waveforms: Tensor, num_samples: Tensor, layers: Layers, masked: Tensor | None
-    ) -> list[Tensor]:
-        """As ``_encode`` for audio of any length, each frame from where it has most context."""
-        hop, longest = self.grid.hop, self.max_frames
-        assert longest is not None
-        lengths: list[int] = num_samples.tolist()
-        total = self.grid.num_frames(waveforms.shape[1])
-        rows: list[list[Tensor]] = []  # of every utterance, (1, T, D) for every layer
-        for row, length in enumerate(lengths):
-            count = self.grid.num_frames(length)
-            if self.training and count > longest:
-                raise ValueError(
-                    f"{self.family.name} hears {longest * self.grid.frame_seconds:g} s at once, "
-                    f"but utterance {row} of the batch has {length / self.grid.sample_rate:.2f} s; "
-                    "leave longer ones out of training with data.max_seconds"
-                )
-            parts: list[list[Tensor]] = []
-            for window in windows(count, size=longest):
-                last = length if window.stop == count else window.stop * hop
-                piece = waveforms[row : row + 1, window.start * hop : last]
-                hidden = None if masked is None else masked[row, window.start : window.stop][None]
-                states = self._encode(
-                    piece, num_samples.new_tensor([piece.shape[1]]), layers, hidden, padded=False
-                )
-                parts.append([state[:, window.owned] for state in states])
-            joined = [torch.cat(pieces, dim=1) for pieces in zip(*parts, strict=True)]
-            rows.append([functional.pad(state, (0, 0, 0, total - count)) for state in joined])
-        return [torch.cat(of_layer) for of_layer in zip(*rows, strict=True)]
 
     def parts_below(self, top: int) -> tuple[nn.Module, ...]:
         """All that a waveform passes before the last ``top`` blocks, SpecAugment aside."""

@@ -36,3 +36,24 @@ def check_lengths(waveforms: Tensor, num_samples: Tensor, *, grid: FrameGrid) ->
                 "leave shorter utterances out"
             )
     return min(lengths, default=total) < total
+
+
+def check_at_once(num_samples: Tensor, longest: int, *, grid: FrameGrid, name: str) -> None:
+    """Check that an encoder in training can hear every utterance without windows.
+
+    Args:
+        num_samples: ``(B,)``.
+        longest: most frames that it hears at once.
+        grid: the encoder's grid.
+        name: of its family.
+
+    Raises:
+        ValueError: naming the position in the batch, the length and the longest.
+    """
+    for position, length in enumerate(num_samples.tolist()):
+        if grid.num_frames(length) > longest:
+            raise ValueError(
+                f"{name} hears {longest * grid.frame_seconds:g} s at once, but utterance "
+                f"{position} of the batch has {length / grid.sample_rate:.2f} s; leave longer ones "
+                "out of training with data.max_seconds"
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from transformers import CONFIG_MAPPING
 
 from slue_ner.core.suggest import nearest
 from slue_ner.models.families import Family
-from slue_ner.models.whisper_mel import STRIDE
+from slue_ner.models.whisper_mel import STRIDE, WhisperMel
 
 _DROPOUTS = (
     *("hidden_dropout", "attention_dropout", "activation_dropout"),
@@ -133,6 +134,32 @@ def _newly_on(
     if was_on or not asked:
         return []
     return [key for key in probabilities if key not in asked and key not in options.overrides]
+
+
+def chooses_depth(config: Any, options: EncoderOptions) -> bool:
+    """Whether ``overrides`` say how many blocks there are, by either of their names."""
+    own = config.attribute_map.get("num_hidden_layers")  # its name in Whisper's config
+    return "num_hidden_layers" in options.overrides or own in options.overrides
+
+
+def pad_frames(config: Any, found: Family, options: EncoderOptions) -> int | None:
+    """Frames to which ``pad_to`` fills the input up with silence; ``None`` for its own length.
+
+    Raises:
+        ValueError: for another family, or a length that its positions do not reach.
+    """
+    if options.pad_to is None:
+        return None
+    if found.log_mel != "whisper":
+        raise ValueError(
+            f"{found.name} never sees padding, so it is filled up to no length; leave pad_to out"
+        )
+    exact = options.pad_to / WhisperMel.grid.frame_seconds
+    num_frames = round(exact) if math.isfinite(exact) else 0
+    if not 1 <= num_frames <= config.max_source_positions:
+        longest = config.max_source_positions * WhisperMel.grid.frame_seconds
+        raise ValueError(f"pad_to must be in (0, {longest:g}] seconds, got {options.pad_to}")
+    return num_frames
 
 
 def not_a_model(found: Family, error: BaseException) -> ValueError:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from slue_ner.core.time import FrameGrid
 
 _OVERLAP = 5  # a fifth: 6 of Whisper's 30 s, so that every frame has at least 3 s of context
 
@@ -38,3 +45,42 @@ def windows(num_frames: int, *, size: int) -> list[Window]:
         found.append(Window(start, stop, slice(kept - start, border - start)))
         kept = border
     return found
+
+
+def encode_in_windows(
+    encode: Callable[[Tensor, Tensor, Tensor | None], list[Tensor]],
+    waveforms: Tensor,
+    num_samples: Tensor,
+    *,
+    masked: Tensor | None,
+    grid: FrameGrid,
+    size: int,
+) -> list[Tensor]:
+    """States of audio of any length, each frame from the window where it has most context.
+
+    Args:
+        encode: from a waveform ``(1, S)``, its length ``(1,)`` and its hidden frames ``(1, T)`` to
+            its states, ``(1, T, D)`` for every layer.
+        waveforms: ``(B, S)``, zero-padded.
+        num_samples: real samples, ``(B,)``.
+        masked: hidden frames, ``(B, T)`` bool, or ``None``.
+        grid: of the encoder.
+        size: most frames that it encodes at once.
+
+    Returns:
+        ``(B, T, D)`` for every layer, zero behind an utterance's end.
+    """
+    total = grid.num_frames(waveforms.shape[1])
+    rows: list[list[Tensor]] = []  # of every utterance, (1, T, D) for every layer
+    for row, length in enumerate(num_samples.tolist()):
+        count = grid.num_frames(length)
+        parts: list[list[Tensor]] = []
+        for window in windows(count, size=size):
+            last = length if window.stop == count else window.stop * grid.hop
+            piece = waveforms[row : row + 1, window.start * grid.hop : last]
+            hidden = None if masked is None else masked[row, window.start : window.stop][None]
+            states = encode(piece, num_samples.new_tensor([piece.shape[1]]), hidden)
+            parts.append([state[:, window.owned] for state in states])
+        joined = [torch.cat(pieces, dim=1) for pieces in zip(*parts, strict=True)]
+        rows.append([functional.pad(state, (0, 0, 0, total - count)) for state in joined])
+    return [torch.cat(of_layer) for of_layer in zip(*rows, strict=True)]
