@@ -43,7 +43,9 @@ benchmarks: $(READY)
 	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/loading.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/training.py --whisper --threads 1 --utterances 96 --epochs 1 --batch-seconds 40
 	$(BIN)/python benchmarks/features.py
+	$(BIN)/python benchmarks/features.py --whisper --utterances 96 --epochs 20 --batch-seconds 80
 	$(BIN)/python benchmarks/alignment.py
 	$(BIN)/python benchmarks/localization.py
 	$(BIN)/python benchmarks/ngram.py

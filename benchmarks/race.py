@@ -12,13 +12,15 @@ import torch
 from rich.console import Console
 from torch import Tensor
 from transformers_loop import ExtractedFeatures, PaddingCollator, peer_model, stock_extractor
+from whisper_peer import WhisperCTC, WhisperFeatures, collate_whisper, whisper_extractor
 
 from slue_ner.cli.config import compose_config
 from slue_ner.core.labels import label_set
 from slue_ner.core.records import read_manifest, write_manifest
 from slue_ner.core.types import Utterance
-from slue_ner.data.batch import Example, UtteranceDataset, collate
+from slue_ner.data.batch import Batch, Example, UtteranceDataset, collate
 from slue_ner.data.buckets import BucketStream
+from slue_ner.models.building import encoder_from_blueprint
 from slue_ner.models.ctc_model import CTCModel
 from slue_ner.tasks.building import VOCABULARY_FILE, new_model
 from slue_ner.tasks.config import TrainConfig, train_config
@@ -69,10 +71,18 @@ class Race:
         )
 
 
-def prepare(root: Path, folder: Path, *, encoder: str, num_utterances: int, epochs: int) -> Race:
+def prepare(
+    root: Path,
+    folder: Path,
+    *,
+    encoder: str,
+    num_utterances: int,
+    epochs: int,
+    overrides: Sequence[str] = (),
+) -> Race:
     """A random part of the training split of ``root``, as a data set of its own in ``folder``."""
-    overrides = [f"encoder={encoder}", f"data.root={folder}", "trainer.accelerator=cpu"]
-    config = train_config(compose_config(overrides))
+    common = [f"encoder={encoder}", f"data.root={folder}", "trainer.accelerator=cpu"]
+    config = train_config(compose_config([*common, *overrides]))
     everything = read_manifest(root / "fine-tune.jsonl")
     labels = label_set(config.task.labels)
     vocabulary = Vocabulary.build((utterance.text for utterance in everything), labels)
@@ -83,6 +93,20 @@ def prepare(root: Path, folder: Path, *, encoder: str, num_utterances: int, epoc
     write_manifest(folder / "fine-tune.jsonl", chosen)
     write_manifest(folder / "tune.jsonl", [min(chosen, key=lambda u: u.duration)])
     return Race(folder, config, model, vocabulary, chosen, epochs)
+
+
+def whisper_base(folder: Path | None) -> list[str]:
+    """Overrides of ``encoder=whisper_base``: a folder's weights, or random ones of its shape."""
+    same = [f"+encoder.{name}=0" for name in ("dropout", "mask_time_prob", "mask_feature_prob")]
+    if folder is not None:
+        return [*same, f"encoder.source={folder.resolve()}"]
+    sizes = "{d_model: 512, encoder_layers: 6, encoder_attention_heads: 8, encoder_ffn_dim: 2048}"
+    return [
+        *same,
+        "encoder.source=null",
+        "+encoder.family=whisper",
+        f"+encoder.overrides={sizes}",
+    ]
 
 
 def train_once(race: Race, run_dir: Path) -> dict[str, Any]:
@@ -110,18 +134,57 @@ def losses(model: CTCModel, examples: Sequence[Example]) -> tuple[float, float]:
     batch = collate(cut)
     extractor = stock_extractor(model)
     rows = ExtractedFeatures(cut, extractor).rows
+    stock = peer_model(model).eval()
+    with torch.no_grad():
+        peer = float(stock(**PaddingCollator(extractor)(rows)).loss)
+    return _equal(_mean_loss(model, batch), peer, tolerance=1e-4)
+
+
+def whisper_losses(
+    model: CTCModel, examples: Sequence[Example], *, fill_up: bool
+) -> tuple[float, float]:
+    """As ``losses``, of a Whisper encoder and a batch with padding.
+
+    Args:
+        model: ours, which hears real lengths.
+        examples: of different lengths.
+        fill_up: both hear 30 s, ours by ``encoder.pad_to``.
+
+    Raises:
+        ValueError: when they differ by more than 1e-3 of their value.
+    """
+    ours = _filled_up(model) if fill_up else model
+    features = WhisperFeatures(examples, whisper_extractor(model), fill_up=fill_up)
+    stock = WhisperCTC(model, fill_up=fill_up).eval()
+    with torch.no_grad():
+        peer = float(stock(**collate_whisper(features.rows))["loss"])
+    return _equal(_mean_loss(ours, collate(examples)), peer, tolerance=1e-3)
+
+
+def _filled_up(model: CTCModel) -> CTCModel:
+    """The same weights behind ``encoder.pad_to=30``."""
+    blueprint = model.encoder.blueprint
+    options = {**blueprint["options"], "pad_to": 30.0}
+    encoder = encoder_from_blueprint({**blueprint, "options": options})
+    encoder.load_state_dict(model.encoder.state_dict())
+    return CTCModel(encoder, model.mixing, model.head)
+
+
+def _mean_loss(model: CTCModel, batch: Batch) -> float:
+    """Mean over utterances of the loss per symbol, which is "mean" of torch's CTC loss."""
     model.eval()
     with torch.no_grad():
         ours = ctc_losses(model(batch.waveforms, batch.num_samples), batch)
-        stock = float(peer_model(model).eval()(**PaddingCollator(extractor)(rows)).loss)
-    # transformers divides each loss by its own number of symbols ("mean" of torch's CTC loss)
-    mean = float((ours / batch.num_targets).mean())
-    if not abs(mean - stock) <= 1e-4 * mean:
+    return float((ours / batch.num_targets).mean())
+
+
+def _equal(ours: float, peer: float, *, tolerance: float) -> tuple[float, float]:
+    if not abs(ours - peer) <= tolerance * ours:
         raise ValueError(
-            f"our loss is {mean} but the peer's is {stock} for the same batch and weights; the "
+            f"our loss is {ours} but the peer's is {peer} for the same batch and weights; the "
             "contestants do not train the same model"
         )
-    return mean, stock
+    return ours, peer
 
 
 def waveform_of(example: Example) -> Tensor:

@@ -39,7 +39,8 @@ def publish(name: str, figures: Mapping[str, Any], text: str, *, readme: Path = 
     Raises:
         ValueError: when the file has no such block.
     """
-    command = shlex.join(["python", f"benchmarks/{name}.py", *sys.argv[1:]])
+    script = Path(sys.argv[0]).name
+    command = shlex.join(["python", f"benchmarks/{script}", *sys.argv[1:]])
     circumstances = {
         "command": command,
         "date": date.today().isoformat(),

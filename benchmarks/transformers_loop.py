@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,52 @@ IGNORED = -100
 
 CLASSES: dict[str, Any] = {"wav2vec2": Wav2Vec2ForCTC, "wav2vec2-bert": Wav2Vec2BertForCTC}
 
+SAMPLINGS = ("random", "group_by_length")
+"""transformers' default and its grouping by length."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A contestant that ``transformers.Trainer`` trains.
+
+    Attributes:
+        build: its model at the start, weight for weight ours; called in every round.
+        features: what it trains on, extracted before.
+        extraction_seconds: what that took.
+        collate: rows of ``features`` to model arguments.
+        extractor: names the input whose ``len`` groups by length.
+        sampling: one of ``SAMPLINGS``.
+        max_updates: updates of a round, of a peer to which every utterance costs the same; ``None``
+            trains all epochs.
+    """
+
+    build: Callable[[], Any]
+    features: Dataset[dict[str, Any]]
+    extraction_seconds: float
+    collate: Callable[[Sequence[dict[str, Any]]], dict[str, Any]]
+    extractor: Any
+    sampling: str
+    max_updates: int | None = None
+
+
+def stock_peers(model: CTCModel, examples: Sequence[Example]) -> dict[str, Peer]:
+    """The example's model, with both samplings."""
+    extractor = stock_extractor(model)
+    started = time.perf_counter()
+    features = ExtractedFeatures(examples, extractor)
+    seconds = time.perf_counter() - started
+    return {
+        sampling: Peer(
+            build=lambda: peer_model(model),
+            features=features,
+            extraction_seconds=seconds,
+            collate=PaddingCollator(extractor),
+            extractor=extractor,
+            sampling=sampling,
+        )
+        for sampling in SAMPLINGS
+    }
+
 
 def peer_model(model: CTCModel) -> Any:
     """The stock CTC model with the weights of ``model``; blank is symbol 0 in both."""
@@ -51,7 +97,7 @@ def peer_model(model: CTCModel) -> Any:
     peer.lm_head.load_state_dict(model.head.projection.state_dict())
     if encoder.filter_bank is None:
         peer.freeze_feature_encoder()  # the example's default, and that of adaptation=full
-    assert _num_trainable(peer) == _num_trainable(model)
+    assert num_trainable(peer) == num_trainable(model)
     return peer
 
 
@@ -110,17 +156,7 @@ class PaddingCollator:
         return dict(batch)
 
 
-def train_seconds(
-    model: CTCModel,
-    features: ExtractedFeatures,
-    *,
-    extractor: Any,
-    batch_size: int,
-    epochs: int,
-    lr: float,
-    sampling: str,
-    seed: int,
-) -> float:
+def train_seconds(peer: Peer, *, batch_size: int, epochs: int, lr: float, seed: int) -> float:
     """Seconds from the start of training to the end of its last update."""
     clock = _Clock()
     with tempfile.TemporaryDirectory() as folder:
@@ -128,8 +164,9 @@ def train_seconds(
             output_dir=folder,
             per_device_train_batch_size=batch_size,
             num_train_epochs=epochs,
+            max_steps=peer.max_updates or -1,
             learning_rate=lr,
-            train_sampling_strategy=sampling,
+            train_sampling_strategy=peer.sampling,
             seed=seed,
             use_cpu=True,
             save_strategy="no",
@@ -138,18 +175,19 @@ def train_seconds(
             remove_unused_columns=False,
         )
         trainer = Trainer(
-            model=peer_model(model),
+            model=peer.build(),
             args=arguments,
-            train_dataset=features,
-            data_collator=PaddingCollator(extractor),
-            processing_class=extractor,
+            train_dataset=peer.features,
+            data_collator=peer.collate,
+            processing_class=peer.extractor,
             callbacks=[clock],
         )
         trainer.train()
     return clock.seconds
 
 
-def _num_trainable(module: nn.Module) -> int:
+def num_trainable(module: nn.Module) -> int:
+    """Values that get a gradient."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 

@@ -3,16 +3,20 @@ from __future__ import annotations
 import importlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
+from slue_ner.cli.config import compose_config
 from slue_ner.data.batch import Example
 from slue_ner.models.building import build_encoder
 from slue_ner.models.ctc_model import CTCModel
 from slue_ner.models.heads import CTCHead
 from slue_ner.models.mixing import MixingOptions, build_mixing
 from slue_ner.models.options import EncoderOptions
+from slue_ner.tasks.config import train_config
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -22,6 +26,7 @@ FAMILIES = {
     "wav2vec2": {"conv_dim": [8] * 7, "num_conv_pos_embeddings": 16},
     "wav2vec2-bert": {"feature_projection_input_dim": 160, "position_embeddings_type": None},
 }
+WHISPER = {"d_model": 16, "encoder_layers": 2, "encoder_attention_heads": 2, "encoder_ffn_dim": 24}
 
 
 @pytest.fixture(autouse=True)
@@ -31,9 +36,8 @@ def benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def tiny_model(family: str) -> CTCModel:
     torch.manual_seed(0)
-    options = EncoderOptions(
-        family=family, overrides={**TINY, **FAMILIES[family]}, dropout=0.0, mask_time_prob=0.0
-    )
+    overrides = WHISPER if family == "whisper" else {**TINY, **FAMILIES[family]}
+    options = EncoderOptions(family=family, overrides=overrides, dropout=0.0, mask_time_prob=0.0)
     encoder = build_encoder(options)
     mixing = build_mixing(MixingOptions(), num_layers=encoder.num_layers)
     return CTCModel(encoder, mixing, CTCHead(encoder.hidden_size, vocabulary_size=7))
@@ -54,6 +58,66 @@ def test_both_contestants_of_the_training_race_have_the_same_loss(family: str) -
     assert ours == pytest.approx(peer, rel=1e-4)
 
 
+@pytest.mark.parametrize("fill_up", [True, False], ids=["30 s", "real length"])
+def test_whisper_and_its_peers_have_the_same_loss_in_a_batch_with_padding(fill_up: bool) -> None:
+    race = importlib.import_module("race")
+    # 100 frames; 125 and a mel frame that fills none; 50
+    batch = [example("a", 32_000), example("b", 40_170), example("c", 16_000)]
+    ours, peer = race.whisper_losses(tiny_model("whisper"), batch, fill_up=fill_up)
+    assert ours == pytest.approx(peer, rel=1e-3)
+
+
+def test_a_race_of_models_that_differ_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    race, peers = map(importlib.import_module, ("race", "whisper_peer"))
+    build = peers.WhisperCTC
+
+    def altered(model: CTCModel, *, fill_up: bool) -> Any:
+        peer = build(model, fill_up=fill_up)
+        peer.head.weight.data *= 1.5
+        return peer
+
+    monkeypatch.setattr(race, "WhisperCTC", altered)
+    with pytest.raises(ValueError, match="the contestants do not train the same model"):
+        race.whisper_losses(tiny_model("whisper"), [example("a", 16_000)], fill_up=False)
+
+
+def test_both_peers_of_whisper_train_what_ours_trains_and_only_one_is_filled_up() -> None:
+    model = tiny_model("whisper")
+    batch = [example("a", 32_000), example("b", 40_170)]
+    peers = importlib.import_module("whisper_peer").whisper_peers(model, batch, stock_updates=2)
+    assert list(peers) == ["30 s, random", "real length, random", "real length, group_by_length"]
+    lengths = {
+        name: [len(peer.features[index]["input_features"]) for index in range(2)]
+        for name, peer in peers.items()
+    }
+    assert lengths["30 s, random"] == [3000, 3000]  # mel frames of 10 ms
+    assert lengths["real length, random"] == [200, 250]
+    assert [peer.max_updates for peer in peers.values()] == [2, None, None]
+    for peer in peers.values():
+        trained = peer.build()
+        trained(**peer.collate([peer.features[0], peer.features[1]]))["loss"].backward()
+        without = [n for n, p in trained.named_parameters() if p.requires_grad and p.grad is None]
+        assert without == []
+
+
+def test_random_weights_have_the_shape_of_whisper_base() -> None:
+    race = importlib.import_module("race")
+    values = compose_config(["encoder=whisper_base", *race.whisper_base(None)])
+    config = build_encoder(train_config(values).encoder).config
+    sizes = (config.d_model, config.encoder_layers, config.encoder_attention_heads)
+    assert (*sizes, config.encoder_ffn_dim, config.num_mel_bins) == (512, 6, 8, 2048, 80)
+
+
+def test_a_peer_that_trains_for_few_updates_is_rated_by_what_it_has_heard() -> None:
+    training, race = map(importlib.import_module, ("training", "race"))
+    utterances = [SimpleNamespace(duration=seconds) for seconds in (2.0, 4.0, 6.0, 8.0)]
+    config = SimpleNamespace(data=SimpleNamespace(batch_seconds=8.0), seed=0)
+    # batches of 2 and 4, 6, and 8 s: 1.33 utterances a batch, as a whole number 1, of 5 s each
+    held = race.Race(Path(), config, None, None, utterances, 3)
+    assert training._audio_seconds(held, SimpleNamespace(max_updates=None)) == 60.0
+    assert training._audio_seconds(held, SimpleNamespace(max_updates=2)) == pytest.approx(10.0)
+
+
 def test_the_peer_skips_no_blocks_and_drops_nothing() -> None:
     model = tiny_model("wav2vec2-bert")
     peer = importlib.import_module("transformers_loop").peer_model(model)
@@ -71,6 +135,16 @@ def test_publishing_replaces_the_block_of_its_name_alone(tmp_path: Path) -> None
     assert lines[:3] == ["a", "<!-- x: begin -->", "new"]
     assert lines[-2:] == ["<!-- x: end -->", "b"]
     assert json.loads((tmp_path / "results" / "x.json").read_text())["rows"] == [1.5]
+
+
+def test_a_block_names_the_script_that_wrote_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- training_whisper: begin -->\n<!-- training_whisper: end -->\n")
+    monkeypatch.setattr("sys.argv", ["/here/benchmarks/training.py", "--whisper", "--rounds", "5"])
+    importlib.import_module("tables").publish("training_whisper", {}, "table", readme=readme)
+    assert "`python benchmarks/training.py --whisper --rounds 5`, " in readme.read_text()
 
 
 def test_a_document_without_the_block_is_an_error() -> None:
