@@ -29,6 +29,11 @@ def test_a_file_is_short_and_plain(path):
     assert "TODO" not in text
 
 
+def test_no_two_files_of_tests_have_one_name():
+    names = sorted(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert len(names) == len(set(names))  # pytest takes a name as a module, whatever its folder
+
+
 def test_only_the_top_package_says_anything_in_its_init():
     for path in FILES:
         if path.name == "__init__.py" and path.parent.name != "slue_ner":

@@ -24,7 +24,7 @@ def stock_input(encoder, waveforms: Tensor, num_samples: Tensor) -> Tensor:
 @torch.no_grad()
 def test_hidden_states_are_those_of_the_stock_model(style, tiny_encoder, noise):
     if style == "whisper":
-        pytest.skip("its stock model hears 30 s only: test_whisper.py fills it up to them")
+        pytest.skip("its stock model hears 30 s only: test_whisper_encoder.py fills it up to them")
     encoder = tiny_encoder(style)
     stock = tiny_encoder(style, stock_attention=True, stock_group_norm=True)
     stock.load_state_dict(encoder.state_dict())
