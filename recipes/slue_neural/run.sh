@@ -25,7 +25,7 @@ frozen encoder.source=$base adaptation=frozen_weighted_sum mixing.normalize=true
 tiny_full encoder.source=$tiny optim.lr=3.75e-5
 asr encoder.source=$base optim.lr=2.5e-5 task=ctc_plain
 CELLS
-columns=run,encoder,strategy,trainable,f1,label_f1,wer,cer,seconds,hardware,commit
+columns=run,encoder,strategy,trainable,f1,label_f1,wer,cer,nel_frame_f1,seconds,hardware,commit
 slue-ner compare $results/{f,t}* --sort wer --columns $columns --into $page --block cells
 
 slue-ner lm train data/slue_text/fine-tune.jsonl --order 4 --output data/slue_text/tagged.ngram
