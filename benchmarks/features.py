@@ -45,10 +45,12 @@ class Way:
         overrides: of the config.
         epochs: passes over the utterances in a round; a part of one is enough where nothing
             depends on which they are.
+        fill: seconds as which the config counts every utterance; ``None`` for its own.
     """
 
     overrides: Sequence[str]
     epochs: float
+    fill: float | None = None
 
 
 def main() -> None:
@@ -61,7 +63,7 @@ def main() -> None:
     encoder += [f"data.batch_seconds={arguments.batch_seconds:g}"]
     ways = {COMPUTED: Way(["features=none"], 1)}
     if arguments.whisper:
-        ways[OVER_30_S] = Way(["features=none", "++encoder.pad_to=30"], PART_OF_AN_EPOCH)
+        ways[OVER_30_S] = Way(["features=none", "++encoder.pad_to=30"], PART_OF_AN_EPOCH, fill=30)
     ways |= {
         f"cached, {cache}, float16": Way([f"features={cache}"], arguments.epochs)
         for cache in CACHES
@@ -78,8 +80,7 @@ def main() -> None:
             cache = f"features.folder={Path(folder) / f'cache{number}'}"
             for place, (name, way) in enumerate(ways.items()):
                 run_dir = Path(folder) / f"run{number}.{place}"
-                overrides = [*encoder, *way.overrides, cache]
-                figures = _train(root, run_dir, overrides, epochs=way.epochs)
+                figures = _train(root, run_dir, way, [*encoder, *way.overrides, cache])
                 rates[name].append(figures["audio_seconds_per_second"])
                 losses[name] = _first_losses(run_dir)
     slow = {"times as fast": rates[COMPUTED]}
@@ -106,7 +107,7 @@ def _ratio(fast: Sequence[float], slow: Sequence[float]) -> str:
     return spread([a / b for a, b in zip(fast, slow, strict=True)], 1)
 
 
-def _train(root: Path, run_dir: Path, overrides: Sequence[str], *, epochs: float) -> dict[str, Any]:
+def _train(root: Path, run_dir: Path, way: Way, overrides: Sequence[str]) -> dict[str, Any]:
     """Figures of a frozen encoder with a linear head."""
     common = [
         f"data.root={root}",
@@ -119,12 +120,14 @@ def _train(root: Path, run_dir: Path, overrides: Sequence[str], *, epochs: float
         f"trainer.num_threads={torch.get_num_threads()}",
     ]
     config = train_config(compose_config([*overrides, *common]))
-    seconds = sum(u.duration for u in read_manifest(root / "fine-tune.jsonl"))
-    updates = max(1, round(epochs * seconds / config.data.batch_seconds))
+    durations = [u.duration for u in read_manifest(root / "fine-tune.jsonl")]
+    updates = max(1, round(way.epochs * sum(durations) / config.data.batch_seconds))
     trainer = replace(config.trainer, max_updates=updates, validate_every=updates)
+    longer = 1.0 if way.fill is None else way.fill * len(durations) / sum(durations)
+    data = replace(config.data, batch_seconds=config.data.batch_seconds * longer)  # as many of them
     run_dir.mkdir()
     console = Console(file=io.StringIO())
-    return fit(replace(config, trainer=trainer), run_dir, console=console).figures
+    return fit(replace(config, trainer=trainer, data=data), run_dir, console=console).figures
 
 
 def _first_losses(run_dir: Path) -> list[float]:

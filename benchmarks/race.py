@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from rich.console import Console
 from torch import Tensor
+from transformers.trainer_pt_utils import get_length_grouped_indices
 from transformers_loop import ExtractedFeatures, PaddingCollator, peer_model, stock_extractor
 from whisper_peer import WhisperCTC, WhisperFeatures, collate_whisper, whisper_extractor
 
@@ -37,6 +38,7 @@ class Race:
     Attributes:
         folder: holds the manifests; run folders are made in it.
         epochs: passes over the utterances in one round.
+        batch_size: utterances of the peers' batches: our mean.
     """
 
     folder: Path
@@ -45,6 +47,7 @@ class Race:
     vocabulary: Vocabulary
     utterances: Sequence[Utterance]
     epochs: int
+    batch_size: int
 
     @property
     def audio_seconds(self) -> float:
@@ -53,14 +56,7 @@ class Race:
 
     def num_batches(self, epoch: int) -> int:
         """Our batches of one epoch."""
-        durations = [utterance.duration for utterance in self.utterances]
-        options = self.config.data
-        return len(BucketStream(durations, options.batch_seconds, self.config.seed).epoch(epoch))
-
-    @property
-    def batch_size(self) -> int:
-        """The peer's batch size: our mean."""
-        return round(len(self.utterances) / self.num_batches(0))
+        return _num_batches(self.utterances, self.config, epoch)
 
     def examples(self) -> UtteranceDataset:
         """The utterances as waveforms and targets."""
@@ -79,8 +75,20 @@ def prepare(
     num_utterances: int,
     epochs: int,
     overrides: Sequence[str] = (),
+    grouped: bool = False,
 ) -> Race:
-    """A random part of the training split of ``root``, as a data set of its own in ``folder``."""
+    """A random part of the training split of ``root``, as a data set of its own in ``folder``.
+
+    Args:
+        root: the whole data set.
+        folder: empty.
+        encoder: name of a config.
+        num_utterances: how many, at most.
+        epochs: of a round.
+        overrides: of the config.
+        grouped: draw whole batches of transformers' grouping by length of all utterances; few
+            drawn one by one differ so much in length that no grouping could be good.
+    """
     common = [f"encoder={encoder}", f"data.root={folder}", "trainer.accelerator=cpu"]
     config = train_config(compose_config([*common, *overrides]))
     everything = read_manifest(root / "fine-tune.jsonl")
@@ -89,10 +97,33 @@ def prepare(
     torch.manual_seed(config.seed)
     model, _ = new_model(config, vocabulary, folder)
     kept, _ = select(everything, vocabulary, model.grid, max_seconds=None)
-    chosen = random.Random(0).sample(kept, min(num_utterances, len(kept)))
+    if grouped:
+        batch_size = round(len(kept) / _num_batches(kept, config))
+        chosen = _whole_batches(kept, batch_size, num_batches=num_utterances // batch_size)
+    else:
+        chosen = random.Random(0).sample(kept, min(num_utterances, len(kept)))
+        batch_size = round(len(chosen) / _num_batches(chosen, config))
     write_manifest(folder / "fine-tune.jsonl", chosen)
     write_manifest(folder / "tune.jsonl", [min(chosen, key=lambda u: u.duration)])
-    return Race(folder, config, model, vocabulary, chosen, epochs)
+    return Race(folder, config, model, vocabulary, chosen, epochs, batch_size)
+
+
+def _whole_batches(
+    utterances: Sequence[Utterance], batch_size: int, *, num_batches: int
+) -> list[Utterance]:
+    """Utterances of some random batches of those that ``group_by_length`` makes of all."""
+    lengths = [utterance.num_samples or 0 for utterance in utterances]
+    order = get_length_grouped_indices(
+        lengths, batch_size, generator=torch.Generator().manual_seed(0)
+    )
+    starts = range(0, len(order) - batch_size + 1, batch_size)
+    chosen = random.Random(0).sample(starts, min(num_batches, len(starts)))
+    return [utterances[index] for first in chosen for index in order[first : first + batch_size]]
+
+
+def _num_batches(utterances: Sequence[Utterance], config: TrainConfig, epoch: int = 0) -> int:
+    durations = [utterance.duration for utterance in utterances]
+    return len(BucketStream(durations, config.data.batch_seconds, config.seed).epoch(epoch))
 
 
 def whisper_base(folder: Path | None) -> list[str]:

@@ -48,6 +48,7 @@ def main() -> None:
                 num_utterances=arguments.utterances,
                 epochs=arguments.epochs,
                 overrides=overrides,
+                grouped=arguments.whisper,
             )
             examples = list(race.examples())
             longest = sorted(examples, key=lambda example: -len(waveform_of(example)))[:4]

@@ -48,7 +48,7 @@ class Peer:
         extraction_seconds: what that took.
         collate: rows of ``features`` to model arguments.
         extractor: names the input whose ``len`` groups by length.
-        sampling: one of ``SAMPLINGS``.
+        sampling: transformers' ``train_sampling_strategy``.
         max_updates: updates of a round, of a peer to which every utterance costs the same; ``None``
             trains all epochs.
     """

@@ -21,7 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 from transformers import WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
-from transformers_loop import IGNORED, SAMPLINGS, Peer, num_trainable
+from transformers_loop import IGNORED, Peer, num_trainable
 
 from slue_ner.data.batch import Example
 from slue_ner.models.ctc_model import CTCModel
@@ -30,15 +30,22 @@ from slue_ner.models.ctc_model import CTCModel
 def whisper_peers(
     model: CTCModel, examples: Sequence[Example], *, stock_updates: int
 ) -> dict[str, Peer]:
-    """The stock peer, for ``stock_updates`` of a round, and the one at real length."""
+    """The stock peer and the one at real length.
+
+    Args:
+        model: ours.
+        examples: in the batches that grouping by length makes, one batch after another.
+        stock_updates: of the stock peer in a round.
+    """
     peers = {}
     extractor = whisper_extractor(model)
     for fill_up, length in ((True, "30 s"), (False, "real length")):
         started = time.perf_counter()
         features = WhisperFeatures(examples, extractor, fill_up=fill_up)
         seconds = time.perf_counter() - started
-        for sampling in SAMPLINGS[:1] if fill_up else SAMPLINGS:
-            peers[f"{length}, {sampling}"] = Peer(
+        samplings = {"random": "random"} | ({} if fill_up else {"grouped": "sequential"})
+        for batches, sampling in samplings.items():
+            peers[f"{length}, {batches}"] = Peer(
                 build=partial(WhisperCTC, model, fill_up=fill_up),
                 features=features,
                 extraction_seconds=seconds,

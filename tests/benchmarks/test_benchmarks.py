@@ -85,7 +85,7 @@ def test_both_peers_of_whisper_train_what_ours_trains_and_only_one_is_filled_up(
     model = tiny_model("whisper")
     batch = [example("a", 32_000), example("b", 40_170)]
     peers = importlib.import_module("whisper_peer").whisper_peers(model, batch, stock_updates=2)
-    assert list(peers) == ["30 s, random", "real length, random", "real length, group_by_length"]
+    assert list(peers) == ["30 s, random", "real length, random", "real length, grouped"]
     lengths = {
         name: [len(peer.features[index]["input_features"]) for index in range(2)]
         for name, peer in peers.items()
@@ -111,11 +111,23 @@ def test_random_weights_have_the_shape_of_whisper_base() -> None:
 def test_a_peer_that_trains_for_few_updates_is_rated_by_what_it_has_heard() -> None:
     training, race = map(importlib.import_module, ("training", "race"))
     utterances = [SimpleNamespace(duration=seconds) for seconds in (2.0, 4.0, 6.0, 8.0)]
-    config = SimpleNamespace(data=SimpleNamespace(batch_seconds=8.0), seed=0)
-    # batches of 2 and 4, 6, and 8 s: 1.33 utterances a batch, as a whole number 1, of 5 s each
-    held = race.Race(Path(), config, None, None, utterances, 3)
+    held = race.Race(Path(), None, None, None, utterances, 3, 2)
     assert training._audio_seconds(held, SimpleNamespace(max_updates=None)) == 60.0
-    assert training._audio_seconds(held, SimpleNamespace(max_updates=2)) == pytest.approx(10.0)
+    # two batches of two utterances of 5 s, the mean
+    assert training._audio_seconds(held, SimpleNamespace(max_updates=2)) == pytest.approx(20.0)
+
+
+def test_utterances_of_whole_batches_are_as_alike_as_grouping_makes_them_among_all() -> None:
+    race = importlib.import_module("race")
+    everything = [SimpleNamespace(num_samples=1000 + 10 * (7 * i % 400)) for i in range(400)]
+    chosen = race._whole_batches(everything, 8, num_batches=5)
+    assert len({utterance.num_samples for utterance in chosen}) == 40
+    lengths = [utterance.num_samples for utterance in chosen]
+    batches = [lengths[first : first + 8] for first in range(0, 40, 8)]
+    # of 4,000 in all; transformers sorts 12 batches at a time, so 8 neighbours span about a 12th,
+    # but where the longest of all has been taken out, to be the very first
+    spans = sorted(max(batch) - min(batch) for batch in batches)
+    assert spans[-2] < 4000 / 6
 
 
 def test_the_peer_skips_no_blocks_and_drops_nothing() -> None:
