@@ -184,6 +184,16 @@ def is_checkpoint(source: Path) -> bool:
     return not source.parent.is_dir() and _HUB_ID.fullmatch(str(source)) is not None
 
 
+def check_exists(source: Path) -> None:
+    """Refuse a path that is not there although its folder is: no hub id can be meant.
+
+    Raises:
+        ValueError: naming the path and the folder.
+    """
+    if not source.exists() and source.parent != Path() and source.parent.is_dir():
+        raise ValueError(f"{source}: no such run folder or checkpoint in {source.parent}")
+
+
 def shipped_checkpoint() -> Path:
     """Folder of the small encoder: inside an installed package, or beside it in a checkout.
 

@@ -10,6 +10,7 @@ from slue_ner.core.time import FrameGrid
 from slue_ner.models.encoder import SpeechEncoder
 from slue_ner.models.frames import Frames
 from slue_ner.models.heads import CTCHead
+from slue_ner.models.lengths import frames_of
 from slue_ner.models.mixing import Mixing
 
 
@@ -64,7 +65,7 @@ class CTCModel(nn.Module):
             num_samples: real length of each waveform, ``(B,)``.
         """
         states = states.float()
-        num_frames = 1 + (num_samples - self.grid.window) // self.grid.hop
+        num_frames = frames_of(num_samples, self.grid)
         if self.mixing.layers_needed == "last":
             return self.read(Frames(states[0], num_frames))
         return self.read(Frames(states[0], num_frames, states))

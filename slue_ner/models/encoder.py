@@ -20,16 +20,16 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from slue_ner.core.time import FrameGrid, Seconds
+from slue_ner.models.audio_windows import encode_in_windows
 from slue_ner.models.convolutions import convolution_grid, convolve, normalize_waveforms
 from slue_ner.models.families import Family
 from slue_ner.models.filterbank import FilterBank
 from slue_ner.models.frames import Frames, valid_positions
-from slue_ner.models.lengths import check_at_once, check_lengths
+from slue_ner.models.lengths import check_at_once, check_lengths, frames_of
 from slue_ner.models.masking import SpecAugment
 from slue_ner.models.mixing import Layers, check_layers
 from slue_ner.models.stem import convolve_mel, enter_blocks
 from slue_ner.models.whisper_mel import WhisperMel
-from slue_ner.models.windows import encode_in_windows
 
 
 class SpeechEncoder(nn.Module):
@@ -181,7 +181,7 @@ class SpeechEncoder(nn.Module):
         self._check_layers(layers)
         with torch.no_grad() if self.frozen else nullcontext():
             num_samples = num_samples.to(waveforms.device)
-            num_frames = 1 + (num_samples - self.grid.window) // self.grid.hop
+            num_frames = frames_of(num_samples, self.grid)
             encode, longest = partial(self._encode, layers=layers), self.max_frames
             if longest is None or self.grid.num_frames(waveforms.shape[1]) <= longest:
                 states = encode(waveforms, num_samples, masked, padded=padded)
@@ -208,7 +208,7 @@ class SpeechEncoder(nn.Module):
     ) -> list[Tensor]:
         """The states in ``layers``' order, or the last hidden state alone, ``(B, T, D)`` each."""
         total = self.grid.num_frames(waveforms.shape[1])
-        num_frames = 1 + (num_samples - self.grid.window) // self.grid.hop
+        num_frames = frames_of(num_samples, self.grid)
         if self.pad_frames is not None:  # the silence is heard, as the publisher trained it
             num_padded = self.grid.num_samples(self.pad_frames)
             waveforms = functional.pad(waveforms, (0, num_padded - waveforms.shape[1]))

@@ -14,6 +14,7 @@ from slue_ner.models.encoder import SpeechEncoder
 from slue_ner.models.frame_heads import FrameHead
 from slue_ner.models.frames import Frames
 from slue_ner.models.heads import CTCHead
+from slue_ner.models.lengths import frames_of
 from slue_ner.models.mixing import Mixing
 
 
@@ -87,7 +88,7 @@ class FrameModel(nn.Module):
             num_samples: real length of each waveform, ``(B,)``.
         """
         states = states.float()
-        num_frames = 1 + (num_samples - self.grid.window) // self.grid.hop
+        num_frames = frames_of(num_samples, self.grid)
         return self.read(Frames(states[0], num_frames, states))
 
     def read(self, frames: Frames) -> FrameLogits:

@@ -7,6 +7,11 @@ from torch import Tensor
 from slue_ner.core.time import FrameGrid
 
 
+def frames_of(num_samples: Tensor, grid: FrameGrid) -> Tensor:
+    """``grid.num_frames`` of each utterance, ``(B,)``, for those of at least one window."""
+    return 1 + (num_samples - grid.window) // grid.hop
+
+
 def check_lengths(waveforms: Tensor, num_samples: Tensor, *, grid: FrameGrid) -> bool:
     """Check that every utterance fits the batch and fills at least one window.
 

@@ -7,11 +7,12 @@ WhisperFeatureExtractor.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from slue_ner.core.time import FrameGrid
 from slue_ner.models.frames import valid_positions
+from slue_ner.models.mel_bank import MelBank
 
 WINDOW = 400  # samples, 25 ms
 HOP = 160  # samples, 10 ms
@@ -24,7 +25,7 @@ MEL_AT_BORDER = 15.0
 MELS_PER_NEPER = 27.0 / torch.log(torch.tensor(6.4, dtype=torch.float64)).item()
 
 
-class WhisperMel(nn.Module):
+class WhisperMel(MelBank):
     """Log-mel frames of 10 ms, two of them side by side for each encoder frame of 20 ms.
 
     Windows are centred, so the first and the last reach beyond the audio, which is mirrored there:
@@ -35,12 +36,12 @@ class WhisperMel(nn.Module):
     grid = FrameGrid(hop=HOP * STRIDE, window=HOP * STRIDE, sample_rate=SAMPLE_RATE)
 
     def __init__(self, *, num_mel_bins: int = 80) -> None:
-        super().__init__()
+        super().__init__(
+            window=torch.hann_window(WINDOW, dtype=torch.float64),
+            mel=_mel_filters(num_mel_bins),
+            fft_size=WINDOW,
+        )
         self.num_mel_bins = num_mel_bins
-        # plain tensors, not buffers: casting the encoder to bfloat16 must not round them
-        self._window = torch.hann_window(WINDOW, dtype=torch.float64)
-        self._mel = _mel_filters(num_mel_bins)
-        self._on_device: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
 
     @torch.no_grad()
     def forward(self, waveforms: Tensor, num_samples: Tensor) -> Tensor:
@@ -65,20 +66,10 @@ class WhisperMel(nn.Module):
         return features.reshape(len(waveforms), num_frames, -1)  # (B, T, 2 * M)
 
     def _log_mel(self, waveforms: Tensor) -> Tensor:
-        # float64: next to a loud tone, float32 rounding is louder than what the range keeps
-        exact = torch.float32 if waveforms.device.type == "mps" else torch.float64
-        window, mel = self._tables(waveforms.device, exact)
-        frames = waveforms.to(exact).unfold(-1, WINDOW, HOP) * window  # (B, N, WINDOW)
-        spectrum = torch.fft.rfft(frames)  # (B, N, 201)
-        power = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
-        log_mel: Tensor = (power @ mel).clamp_(min=FLOOR).log10_()
+        samples = self.exactly(waveforms)
+        frames = samples.unfold(-1, WINDOW, HOP) * self.window(samples)  # (B, N, WINDOW)
+        log_mel: Tensor = self.power(frames).clamp_(min=FLOOR).log10_()
         return log_mel.float()  # (B, N, M)
-
-    def _tables(self, device: torch.device, exact: torch.dtype) -> tuple[Tensor, Tensor]:
-        key = (device, exact)
-        if key not in self._on_device:
-            self._on_device[key] = (self._window.to(*key), self._mel.to(*key))
-        return self._on_device[key]
 
 
 def _mirrored(waveforms: Tensor, num_samples: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from slue_ner.core.records import read_predictions
 from slue_ner.core.time import Seconds
 from slue_ner.core.types import Prediction, Utterance
 from slue_ner.data.ctm import read_ctm
-from slue_ner.models.checkpoints import read_config
+from slue_ner.models.checkpoints import check_exists, read_config
 from slue_ner.models.hub_ctc import hub_ctc
 from slue_ner.pipelines.ctc_decoding import CTCDecoding, say_cut
 from slue_ner.pipelines.end_to_end import predict
@@ -99,8 +99,7 @@ def recognise(
         )
         say_cut(decoder, note)
         return written
-    if not path.exists() and path.parent != Path() and path.parent.is_dir():
-        raise ValueError(f"{source}: no such run folder or checkpoint in {path.parent}")
+    check_exists(path)
     config = read_config(str(source))
     if config.get("model_type") == "whisper":
         if decoding is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from slue_ner.core.files import read_json
 from slue_ner.models.checkpoints import CONFIG_FILE as MODEL_CONFIG
-from slue_ner.models.checkpoints import read_config
+from slue_ner.models.checkpoints import check_exists, read_config
 from slue_ner.models.ready_tagger import ReadyTagger, ready_tagger
 from slue_ner.models.spacy_tagger import SpacyTagger, spacy_tagger
 from slue_ner.pipelines.run_files import CONFIG_FILE
@@ -51,8 +51,7 @@ def text_tagger(
     naming: dict[str, Any] = {"given": label_map and _read_map(label_map), "where": str(label_map)}
     if source.startswith(SPACY):
         return spacy_tagger(source.removeprefix(SPACY), **naming)
-    if not path.exists() and path.parent != Path() and path.parent.is_dir():
-        raise ValueError(f"{source}: no such run folder or checkpoint in {path.parent}")
+    check_exists(path)
     return ready_tagger(source, note=note, **naming)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slue_ner.models.adaptation.frozen import FrozenWeightedSum
-from slue_ner.models.windows import windows
+from slue_ner.models.audio_windows import windows
 
 HOP = 320
 SIZE = 60  # positions of the tiny Whisper: 1.2 s
