@@ -86,16 +86,7 @@ def run_cascade(
     """A recogniser, and text NER on what it wrote."""
     say = _say_on(console)
     tagger = text_tagger(options.text_ner, label_map=options.label_map, note=say)
-    with _running(options, console, _RECOGNISER_BATCH_SECONDS) as running:
-        heard = recognise(
-            options.run,
-            utterances,
-            weights=options.weights,
-            decoding=chosen_decoding(options),
-            note=say,
-            ner_form=options.ner_form,
-            **running,
-        )
+    heard = run_words(options, utterances, console)
     predictions = cascade(heard, tagger, device=pick_device(options.device))
     say_types(tagger, say)
     return predictions
@@ -104,13 +95,15 @@ def run_cascade(
 def run_words(
     options: argparse.Namespace, utterances: Sequence[Utterance], console: Console
 ) -> list[Prediction]:
-    """A recogniser that is no run: words with times, and no entities."""
+    """Any recogniser: words with times, and no entities."""
     with _running(options, console, _RECOGNISER_BATCH_SECONDS) as running:
         return recognise(
             options.run,
             utterances,
+            weights=options.weights,
             decoding=chosen_decoding(options),
             note=_say_on(console),
+            ner_form=options.ner_form,
             **running,
         )
 

@@ -13,6 +13,7 @@ import torch
 from program import COMMAND
 
 from slue_ner.cli.main import main
+from slue_ner.core.records import read_predictions
 
 
 @dataclass
@@ -55,5 +56,21 @@ def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
             cwd=tmp_path,
             **options,
         )
+
+    return run
+
+
+@pytest.fixture
+def predict(slue_ner, tiny_corpus, tmp_path):
+    """``predict(run, "--emissions", folder)``: how it ended, and the predictions."""
+
+    def run(source, *more):
+        output = tmp_path / "predictions.jsonl"
+        output.unlink(missing_ok=True)
+        ended = slue_ner(
+            *("predict", str(source), "--manifest", str(tiny_corpus / "dev.jsonl")),
+            *("--output", str(output), "--device", "cpu", *map(str, more)),
+        )
+        return ended, read_predictions(output) if output.exists() else None
 
     return run

@@ -34,22 +34,6 @@ def trained(tiny_overrides, tmp_path_factory):
     torch.set_num_threads(threads)
 
 
-@pytest.fixture
-def predict(slue_ner, tiny_corpus, tmp_path):
-    """``predict(run, "--emissions", folder)``: how it ended, and the predictions."""
-
-    def run(run_dir, *more):
-        output = tmp_path / "predictions.jsonl"
-        output.unlink(missing_ok=True)
-        ended = slue_ner(
-            *("predict", str(run_dir), "--manifest", str(tiny_corpus / "dev.jsonl")),
-            *("--output", str(output), "--device", "cpu", *map(str, more)),
-        )
-        return ended, read_predictions(output) if output.exists() else None
-
-    return run
-
-
 SECONDS = "trainer.max_updates=1"
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 from text_models import save_lookup_tagger, save_spacy_package
 
-from slue_ner.core.records import read_predictions, write_predictions
+from slue_ner.core.records import write_predictions
 from slue_ner.core.types import Prediction
 
 CONLL = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-MISC", "I-MISC"]
@@ -22,20 +22,12 @@ def lookup(tmp_path):
 
 
 @pytest.fixture
-def predict(slue_ner, tiny_corpus, tmp_path):
-    """``predict(source, "--label-map", file)``: how it ended, and labels with phrases."""
+def tag(predict):
+    """``tag(source, "--label-map", file)``: how it ended, and labels with phrases."""
 
     def run(source, *more):
-        output = tmp_path / "predictions.jsonl"
-        output.unlink(missing_ok=True)
-        ended = slue_ner(
-            *("predict", str(source), "--manifest", str(tiny_corpus / "dev.jsonl")),
-            *("--output", str(output), "--device", "cpu", *map(str, more)),
-        )
-        if not output.exists():
-            return ended, None
-        read = read_predictions(output)
-        return ended, [[(e.label, e.phrase) for e in p.entities] for p in read]
+        ended, read = predict(source, *more)
+        return ended, read and [[(e.label, e.phrase) for e in p.entities] for p in read]
 
     return run
 
@@ -45,8 +37,8 @@ BO = [("PLACE", "york")]
 DEV = [BO, ANA, BO, ANA]  # bo in york, ana in rome, ...
 
 
-def test_a_token_classifier_reads_the_gold_text_and_says_what_it_called_things(predict, lookup):
-    ended, found = predict(lookup)
+def test_a_token_classifier_reads_the_gold_text_and_says_what_it_called_things(tag, lookup):
+    ended, found = tag(lookup)
     assert (ended.status, ended.err) == (0, "")
     assert found == DEV
     said = ended.out.replace("\n", "")
@@ -58,19 +50,19 @@ def test_a_token_classifier_reads_the_gold_text_and_says_what_it_called_things(p
 
 
 def test_behind_a_recogniser_it_makes_a_cascade_and_a_label_map_names_its_types(
-    predict, lookup, tmp_path
+    tag, lookup, tmp_path
 ):
     heard = [Prediction(f"dev_{i:02}", "bo saw ana's rome", entities=None) for i in range(4)]
     write_predictions(tmp_path / "heard.jsonl", heard)
     (tmp_path / "map.json").write_text(json.dumps({"MISC": "NORP", "PER": None}))
     options = ("--text-ner", lookup, "--label-map", tmp_path / "map.json")
-    ended, found = predict(tmp_path / "heard.jsonl", *options)
+    ended, found = tag(tmp_path / "heard.jsonl", *options)
     assert (ended.status, ended.err) == (0, "")
     assert found == [[("NORP", "bo"), ("PLACE", "rome")]] * 4
     assert "left out" not in ended.out
 
 
-def test_a_spacy_pipeline_takes_its_place_by_name(predict, tmp_path, monkeypatch):
+def test_a_spacy_pipeline_takes_its_place_by_name(tag, tmp_path, monkeypatch):
     spacy = pytest.importorskip("spacy", reason="the [spacy] extra is not installed")
     nlp = spacy.blank("en")
     names = {"york": "GPE", "rome": "GPE", "ana": "PERSON"}
@@ -78,7 +70,7 @@ def test_a_spacy_pipeline_takes_its_place_by_name(predict, tmp_path, monkeypatch
     nlp.add_pipe("entity_ruler").add_patterns(patterns)
     name = save_spacy_package(nlp, tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    ended, found = predict(f"spacy:{name}")
+    ended, found = tag(f"spacy:{name}")
     sys.modules.pop(name, None)
     assert (ended.status, ended.err) == (0, "")
     assert found == DEV and "reads" not in ended.out
@@ -94,7 +86,7 @@ def test_a_spacy_pipeline_takes_its_place_by_name(predict, tmp_path, monkeypatch
         (("--text-ner", "no/such"), "cannot get config.json of no/such"),
     ],
 )
-def test_what_does_not_fit_is_one_sentence(predict, lookup, more, message):
-    ended, found = predict(lookup, *more)
+def test_what_does_not_fit_is_one_sentence(tag, lookup, more, message):
+    ended, found = tag(lookup, *more)
     assert (ended.status, found) == (1, None)
     assert message in ended.err and ended.err.count("\n") == 1
