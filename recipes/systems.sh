@@ -8,9 +8,7 @@
 #   recipes/systems.sh RUNS TRAIN TUNE TEST [PAGE]
 #
 # RUNS holds finished runs: e2e (ctc_tagged; E2E may name another), asr (ctc_plain), text_ner and
-# frames. TRAIN, TUNE and TEST are manifests; language models are trained on the text of TRAIN. With
-# HALVES=1, where only TEST has word times that count, each half of its speakers is localized by the
-# rule tuned on the other half.
+# frames. TRAIN, TUNE and TEST are manifests; language models are trained on the text of TRAIN.
 set -euo pipefail
 runs=$1 train=$2 tune=$3 test=$4 page=${5:-} out=$1/systems
 mkdir -p "$out"
@@ -49,14 +47,9 @@ align() { # align FROM NAME RUN EMITTED: the words and entities of FROM, times f
   done
 }
 localize() { # localize NAME: times by the rule that is best on TUNE, scored on TEST
-  if [ -n "${HALVES:-}" ]; then
-    slue-ner tune localizer --references "$test" --predictions "$out/$1.test.jsonl" \
-      --halves "$out/$1.jsonl"
-  else
-    slue-ner tune localizer --references "$tune" --predictions "$out/$1.tune.jsonl" \
-      --output "$out/$1.yaml"
-    slue-ner localize "$out/$1.test.jsonl" --with "$out/$1.yaml" --output "$out/$1.jsonl"
-  fi
+  slue-ner tune localizer --references "$tune" --predictions "$out/$1.tune.jsonl" \
+    --output "$out/$1.yaml"
+  slue-ner localize "$out/$1.test.jsonl" --with "$out/$1.yaml" --output "$out/$1.jsonl"
   score "$1"
 }
 

@@ -30,7 +30,9 @@ columns=run,encoder,strategy,trainable,f1,label_f1,wer,cer,seconds,hardware,comm
 slue-ner compare $results/{f,l,r,t}* --sort wer --columns $columns --into $page --block strategies
 
 slue-ner lm train $data/fine-tune.jsonl --order 4 --output $data/tagged.ngram
-recipes/with_lm.sh so762 full $data/tagged.ngram
+for cell in full frozen frozen_linear; do recipes/with_lm.sh so762 $cell $data/tagged.ngram; done
+slue-ner align runs/so762/full $data/dev.jsonl runs/so762/aligned/dev.jsonl --emissions runs/so762/full/emissions/dev
+slue-ner align --compare data/so762_timed/dev.jsonl runs/so762/aligned/dev.jsonl --into $page
 slue-ner train experiment=text_ner_small data.root=$data name=so762/text_small
 slue-ner train experiment=text_ner_minilm "task.source=$minilm" data.root=$data name=so762/text_minilm
 taggers=(small=runs/so762/text_small minilm=runs/so762/text_minilm)
