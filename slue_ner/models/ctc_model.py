@@ -64,11 +64,7 @@ class CTCModel(nn.Module):
             states: what the mixing reads, ``(L, B, T, D)``, in any floating-point type.
             num_samples: real length of each waveform, ``(B,)``.
         """
-        states = states.float()
-        num_frames = frames_of(num_samples, self.grid)
-        if self.mixing.layers_needed == "last":
-            return self.read(Frames(states[0], num_frames))
-        return self.read(Frames(states[0], num_frames, states))
+        return self.read(Frames(states[0].float(), frames_of(num_samples, self.grid), states))
 
     def read(self, frames: Frames) -> Emissions:
         """Emissions from the encoder's output."""

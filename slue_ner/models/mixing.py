@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from slue_ner.models.frames import Frames
@@ -98,7 +99,7 @@ class SingleLayer(nn.Module):
 
     def forward(self, frames: Frames) -> Tensor:
         """``(B, T, D)``."""
-        return _layers(frames, self.layers_needed)[0]
+        return _layers(frames, self.layers_needed)[0].to(frames.values.dtype)
 
 
 class WeightedSum(nn.Module):
@@ -125,10 +126,53 @@ class WeightedSum(nn.Module):
             ValueError: if the frames hold other than the layers asked for.
         """
         layers = _layers(frames, self.layers_needed)  # (L, B, T, D)
+        if not layers.requires_grad:
+            mixed: Tensor = _SumOfFixed.apply(layers, self.weights, self.normalize)  # type: ignore[no-untyped-call]
+            return mixed
         if self.normalize:
             layers = functional.layer_norm(layers, layers.shape[-1:])
         weights = self.weights.to(layers.dtype)
         return torch.einsum("l,lbtd->btd", weights, layers)
+
+
+class _SumOfFixed(torch.autograd.Function):
+    """The weighted sum of states that are not trained, of any type, in the type of the weights.
+
+    States are read twice and never copied as a whole: on a CPU one utterance after another, which
+    stays in its caches.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, layers: Tensor, weights: Tensor, normalize: bool) -> Tensor:
+        ctx.save_for_backward(layers)
+        ctx.normalize = normalize
+        mixed = weights.new_empty(layers.shape[1:])
+        with torch.autocast(layers.device.type, enabled=False):
+            for states, out in zip(_portions(layers, dim=1), _portions(mixed, dim=0), strict=True):
+                ready = _ready(states, weights.dtype, normalize=normalize)
+                out.copy_(torch.tensordot(weights, ready, dims=1))
+        return mixed
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, None]:
+        (layers,) = ctx.saved_tensors
+        of_weights = grad.new_zeros(len(layers))
+        with torch.autocast(layers.device.type, enabled=False):
+            for states, wanted in zip(_portions(layers, dim=1), _portions(grad, dim=0), strict=True):
+                ready = _ready(states, grad.dtype, normalize=ctx.normalize)
+                of_weights += ready.flatten(1) @ wanted.flatten()
+        return None, of_weights, None
+
+
+def _portions(values: Tensor, *, dim: int) -> Sequence[Tensor]:
+    """Utterance by utterance on a CPU, all at once elsewhere."""
+    return torch.split(values, 1, dim=dim) if values.device.type == "cpu" else [values]
+
+
+def _ready(states: Tensor, dtype: torch.dtype, *, normalize: bool) -> Tensor:
+    states = states.to(dtype)
+    return functional.layer_norm(states, states.shape[-1:]) if normalize else states
 
 
 Mixing = LastLayer | SingleLayer | WeightedSum

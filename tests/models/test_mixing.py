@@ -37,6 +37,31 @@ def test_normalised_layers_weigh_the_same_whatever_their_scale():
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_states_of_a_frozen_encoder_are_mixed_as_those_of_a_trained_one(dtype, normalize):
+    mix = WeightedSum([0, 1, 2, 3], normalize=normalize)
+    with torch.no_grad():
+        mix.logits.copy_(torch.tensor([0.3, -1.0, 0.5, 0.1]))
+    layers = (10 * frames().layers + 1).to(dtype)
+    torch.manual_seed(1)
+    wanted = torch.randn(2, 5, 6)
+    outputs, grads = [], []
+    for states in (layers, layers.float().requires_grad_()):
+        mixed = mix(Frames(states[-1], torch.tensor([5, 3]), states))
+        outputs.append(mixed)
+        grads.append(torch.autograd.grad((mixed * wanted).sum(), mix.logits)[0])
+    torch.testing.assert_close(*outputs)
+    torch.testing.assert_close(*grads)
+
+
+def test_a_frozen_mix_stays_in_full_precision_under_autocast():
+    mix = WeightedSum([0, 1, 2, 3])
+    expected = mix(frames())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(mix(frames()), expected)
+
+
 def test_last_and_single_layers_pass_through():
     last = build_mixing(MixingOptions(), num_layers=3)
     assert last.layers_needed == "last"
