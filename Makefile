@@ -1,5 +1,6 @@
 # make quickstart   set up, make a spoken corpus, train, predict, score, show
 # make tour         compare ways to adapt the shipped encoder, and end to end with a cascade
+# make demo         train a tagger that hears people, on labelled speech beside the checkout or DATA=FOLDER
 # make test         set up and run all checks and tests
 # make clean        remove caches and build products; data and runs stay
 
@@ -8,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help quickstart tour test test-fast check benchmarks clean
+.PHONY: help quickstart tour demo test test-fast check benchmarks clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -25,6 +26,9 @@ quickstart: $(READY)
 tour: $(READY)
 	@$(BIN)/slue-ner tour
 	@E2E=full PATH="$(CURDIR)/$(BIN):$$PATH" recipes/systems.sh runs/tour data/quickstart/fine-tune.jsonl data/quickstart/tune.jsonl data/quickstart/test.jsonl
+
+demo: $(READY)
+	@DATA="$(DATA)" PATH="$(CURDIR)/$(BIN):$$PATH" recipes/demo/run.sh
 
 test: check
 	$(BIN)/pytest -n 2

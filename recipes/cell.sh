@@ -4,7 +4,7 @@
 #
 #   recipes/cell.sh RECIPE CELL [overrides]
 #
-# RECIPE is an experiment and a folder beside this script; its manifests are in data/RECIPE.
+# RECIPE is a folder beside this script, and the experiment where no override names one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 recipe=$1 cell=$2 run=runs/$1/$2 results=recipes/$1/results/$2
@@ -13,9 +13,11 @@ if [ -f "$results/metrics.json" ]; then
   echo "$recipe/$cell is done"
   exit
 fi
-slue-ner train "experiment=$recipe" "name=$recipe/$cell" "$@"
+[[ " $*" == *" experiment="* ]] || set -- "experiment=$recipe" "$@"
+slue-ner train "name=$recipe/$cell" "$@"
+root=$(sed -n '/^data:/,/^[^ ]/ s/^  root: //p' "$run/config.yaml")
 for split in tune dev; do
-  slue-ner predict "$run" --manifest "data/$recipe/$split.jsonl" \
+  slue-ner predict "$run" --manifest "$root/$split.jsonl" \
     --output "$run/predictions/$split.jsonl" --emissions "$run/emissions/$split"
 done
 mkdir -p "$results"
