@@ -35,7 +35,7 @@ STRATEGIES = {
         *("adaptation.freeze_updates=60", "optim.lr=1e-3"),  # chosen on tune; 3e-3 unlearns letters
     ),
     "frozen_weighted_sum": ("experiment=tour", "adaptation=frozen_weighted_sum"),
-    "frozen_layer": ("experiment=tour", "adaptation=frozen_layer", "adaptation.layer=6"),
+    "frozen_layer": ("experiment=tour", "adaptation=frozen_layer", "adaptation.layer=4"),
 }
 """Run name to what sets it apart."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +73,8 @@ def _facts(run_dir: Path) -> dict[str, str]:
         "parameters": f"{run['adaptation']['num_total']:,}",
         "started from": encoder.get("source") or f"random weights ({encoder.get('family')})",
         "task": ", ".join(f"{key} {value}" for key, value in task.items()),
-        "trained on": ", ".join(manifests),
-        "audio alone of": ", ".join(data.get("unlabelled", [])) or "nothing",
+        "trained on": _counted(manifests),
+        "audio alone of": _counted(data.get("unlabelled", [])) or "nothing",
         "utterances": f"{training['num_train_utterances']:,}",
         "hours heard": f"{heard:.1f}, repetitions included, in {training['updates']:,} updates",
         "time": f"{training['seconds'] / 60:.0f} min on {devices} processes",
@@ -83,6 +85,12 @@ def _facts(run_dir: Path) -> dict[str, str]:
         "command": f"`{run['command']}`",
         "commit, date": f"{run['commit']}, {run['date']}",
     }
+
+
+def _counted(manifests: Sequence[str]) -> str:
+    """``3 x A, B`` for A, B, A, A."""
+    counts = Counter(manifests)
+    return ", ".join(name if n == 1 else f"{n} x {name}" for name, n in counts.items())
 
 
 def _last_figures(log: Path) -> dict[str, Any]:

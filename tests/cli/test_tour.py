@@ -100,7 +100,7 @@ def test_every_strategy_is_one_training_on_one_core(
         middle = head_alone if name in ("full", "reinit", "asr", "frames") else []
         last = {
             **{name: [f"adaptation={name}"] for name in NAMES},
-            "frozen_layer": ["adaptation=frozen_layer", "adaptation.layer=6"],
+            "frozen_layer": ["adaptation=frozen_layer", "adaptation.layer=4"],
             "lora": [
                 *("adaptation=lora", "adaptation.alpha=8"),
                 *("adaptation.freeze_updates=60", "optim.lr=1e-3"),
