@@ -159,9 +159,9 @@ class _SumOfFixed(torch.autograd.Function):
         (layers,) = ctx.saved_tensors
         of_weights = grad.new_zeros(len(layers))
         with torch.autocast(layers.device.type, enabled=False):
-            for states, wanted in zip(_portions(layers, dim=1), _portions(grad, dim=0), strict=True):
+            for states, part in zip(_portions(layers, dim=1), _portions(grad, dim=0), strict=True):
                 ready = _ready(states, grad.dtype, normalize=ctx.normalize)
-                of_weights += ready.flatten(1) @ wanted.flatten()
+                of_weights += ready.flatten(1) @ part.flatten()
         return None, of_weights, None
 
 
