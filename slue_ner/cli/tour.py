@@ -22,18 +22,16 @@ RUNS = Path("runs/tour")
 _MINUTES = 35
 _QUICK = ("frozen_weighted_sum", "frozen_layer", "text_ner")
 
-_HEAD_ALONE = 20
+_HEAD_ALONE = 60
 """Updates in which only the new head learns; without them it spoils what the encoder knows."""
 
-_TRAINED = ("experiment=tour", f"adaptation.freeze_updates={_HEAD_ALONE}")
+_ADAPTED = ("experiment=tour", f"adaptation.freeze_updates={_HEAD_ALONE}")
+_TRAINED = (*_ADAPTED, "optim.lr=1e-4")
 
 STRATEGIES = {
     "full": (*_TRAINED, "adaptation=full"),
     "reinit": (*_TRAINED, "adaptation=reinit"),
-    "lora": (
-        *("experiment=tour", "adaptation=lora", "adaptation.alpha=8"),
-        *("adaptation.freeze_updates=60", "optim.lr=1e-3"),  # chosen on tune; 3e-3 unlearns letters
-    ),
+    "lora": (*_ADAPTED, "adaptation=lora", "adaptation.alpha=8", "optim.lr=1e-3"),
     "frozen_weighted_sum": ("experiment=tour", "adaptation=frozen_weighted_sum"),
     "frozen_layer": ("experiment=tour", "adaptation=frozen_layer", "adaptation.layer=4"),
 }

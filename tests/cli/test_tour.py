@@ -95,16 +95,14 @@ def test_every_strategy_is_one_training_on_one_core(
     assert sorted(trainings.commands) == sorted([*NAMES, *PARTS])
     for name, (program, *arguments) in trainings.commands.items():
         assert Path(program).name == "slue-ner"
-        head_alone = ["adaptation.freeze_updates=20"]
+        head_alone = ["adaptation.freeze_updates=60"]
         first = {"text_ner": ["experiment=text_ner_small"]}.get(name, ["experiment=tour"])
-        middle = head_alone if name in ("full", "reinit", "asr", "frames") else []
+        trained = [*head_alone, "optim.lr=1e-4"]
+        middle = trained if name in ("full", "reinit", "asr", "frames") else []
         last = {
             **{name: [f"adaptation={name}"] for name in NAMES},
             "frozen_layer": ["adaptation=frozen_layer", "adaptation.layer=4"],
-            "lora": [
-                *("adaptation=lora", "adaptation.alpha=8"),
-                *("adaptation.freeze_updates=60", "optim.lr=1e-3"),
-            ],
+            "lora": [*head_alone, "adaptation=lora", "adaptation.alpha=8", "optim.lr=1e-3"],
             "asr": ["task=ctc_plain"],
             "frames": ["task=frames_joint"],
             "text_ner": ["data.root=data/quickstart"],
