@@ -6,7 +6,6 @@ import csv
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from slue_ner.core.files import read_json, write_text
 from slue_ner.models.saving import save_encoder
@@ -44,7 +43,7 @@ def export_encoder(run_dir: Path, out: Path, *, weights: str = "best", half: boo
         raise ValueError(f"{run_dir} finds entities in text and has no speech encoder to export")
     encoder = trained_encoder(train_config(values), run_dir, weights=weights)
     try:
-        facts = "\n".join(f"- {name}: {value}" for name, value in _facts(run_dir).items())
+        facts = "\n".join(f"- {name}: {value}" for name, value in _facts(run_dir, weights).items())
     except (OSError, LookupError, TypeError, ValueError) as error:
         raise ValueError(
             f"{run_dir} is incomplete: {CONFIG_FILE}, {METRICS_FILE} or {LOG_FILE} does not say "
@@ -60,8 +59,8 @@ def export_encoder(run_dir: Path, out: Path, *, weights: str = "best", half: boo
     write_text(path, f"{before}{FIRST_MARK}\n{facts}\n{LAST_MARK}{after}")
 
 
-def _facts(run_dir: Path) -> dict[str, str]:
-    """What the run's own files say about it."""
+def _facts(run_dir: Path, weights: str) -> dict[str, str]:
+    """What the run's own files say about it, and about its best or last weights."""
     values = read_config(run_dir / CONFIG_FILE)
     run = read_json(run_dir / METRICS_FILE)["run"]
     training, data, task = run["training"], values["data"], values["task"]
@@ -69,6 +68,8 @@ def _facts(run_dir: Path) -> dict[str, str]:
     heard = devices * training["audio_seconds"] / 3600
     manifests = [f"{data['root']}/{data['train']}.jsonl", *data.get("more", [])]
     encoder = values["encoder"]
+    update = training["updates" if weights == "last" else "best_update"]
+    figures = _figures(run_dir / LOG_FILE, update)
     return {
         "parameters": f"{run['adaptation']['num_total']:,}",
         "started from": encoder.get("source") or f"random weights ({encoder.get('family')})",
@@ -79,8 +80,8 @@ def _facts(run_dir: Path) -> dict[str, str]:
         "hours heard": f"{heard:.1f}, repetitions included, in {training['updates']:,} updates",
         "time": f"{training['seconds'] / 60:.0f} min on {devices} processes",
         "hardware": str(run["hardware"]),
-        "at the end, on tune": ", ".join(
-            f"{name} {value:.3f}" for name, value in _last_figures(run_dir / LOG_FILE).items()
+        f"on tune, at update {update:,}": ", ".join(
+            f"{name} {value:.3f}" for name, value in figures.items()
         ),
         "command": f"`{run['command']}`",
         "commit, date": f"{run['commit']}, {run['date']}",
@@ -93,10 +94,17 @@ def _counted(manifests: Sequence[str]) -> str:
     return ", ".join(name if n == 1 else f"{n} x {name}" for name, n in counts.items())
 
 
-def _last_figures(log: Path) -> dict[str, Any]:
-    """The latest value of every figure measured on tune."""
+def _figures(log: Path, update: int) -> dict[str, float]:
+    """What was measured on tune at an update.
+
+    Raises:
+        ValueError: when nothing was, or a value is no number.
+    """
     with log.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.reader(file) if len(row) == 3 and row[1].startswith("val_")]
-    figures = {name.removeprefix("val_"): float(value) for _, name, value in rows}
+    values = {(int(at), name.removeprefix("val_")): float(value) for at, name, value in rows}
+    figures = {name: value for (at, name), value in values.items() if at == update}
     figures.pop("monitor", None)
+    if not figures:
+        raise ValueError(f"{log.name} has nothing of update {update}")
     return figures

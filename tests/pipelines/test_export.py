@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -194,9 +195,34 @@ def test_a_card_of_facts_is_written(finished: Finished, tmp_path: Path, phone_co
     assert found["audio alone of"] == "nothing"
     assert found["utterances"] == "16"
     assert found["hours heard"] == "0.0, repetitions included, in 2 updates"
-    assert found["at the end, on tune"].startswith("loss ")
-    assert "monitor" not in found["at the end, on tune"]
+    assert found["on tune, at update 2"].startswith("loss ")
+    assert "monitor" not in found["on tune, at update 2"]
     assert found["command"].startswith("`") and found["command"].endswith("`")
+
+
+def test_the_figures_of_a_card_are_those_of_its_weights(finished: Finished, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(finished("full"), run_dir)
+    log, metrics = run_dir / "log.csv", run_dir / "metrics.json"
+    log.write_text("update,metric,value\n1,val_loss,3.5\n1,val_f1,0.5\n2,val_loss,4.5\n")
+    written = json.loads(metrics.read_text())
+    written["run"]["training"]["best_update"] = 1
+    metrics.write_text(json.dumps(written))
+    export_encoder(run_dir, tmp_path / "best")
+    export_encoder(run_dir, tmp_path / "last", weights="last")
+    assert facts(tmp_path / "best")["on tune, at update 1"] == "loss 3.500, f1 0.500"
+    assert facts(tmp_path / "last")["on tune, at update 2"] == "loss 4.500"
+
+
+def test_manifests_that_come_several_times_are_counted(finished: Finished, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(finished("full"), run_dir)
+    config = run_dir / "config.yaml"
+    values = yaml.safe_load(config.read_text())
+    values["data"] |= {"root": "data/a", "more": ["b.jsonl", "data/a/fine-tune.jsonl"]}
+    config.write_text(yaml.safe_dump(values))
+    export_encoder(run_dir, tmp_path / "out")
+    assert facts(tmp_path / "out")["trained on"] == "2 x data/a/fine-tune.jsonl, b.jsonl"
 
 
 def test_the_text_around_the_facts_is_kept(finished: Finished, tmp_path: Path) -> None:
