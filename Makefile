@@ -28,7 +28,7 @@ tour: $(READY)
 	@E2E=full PATH="$(CURDIR)/$(BIN):$$PATH" recipes/systems.sh runs/tour data/quickstart/fine-tune.jsonl data/quickstart/tune.jsonl data/quickstart/test.jsonl
 
 demo: $(READY)
-	@DATA="$(DATA)" PATH="$(CURDIR)/$(BIN):$$PATH" recipes/demo/run.sh
+	@PATH="$(CURDIR)/$(BIN):$$PATH" recipes/demo/run.sh
 
 test: check
 	$(BIN)/pytest -n 2

@@ -22,34 +22,54 @@ def test_a_demo_without_any_speech_says_how_to_give_some(recipes):
     ended = recipes.run("recipes/demo/run.sh")
     assert ended.returncode == 1
     assert ended.stderr == (
-        "no labelled speech beside this checkout: set DATA to folders that 'slue-ner prepare' "
+        "demo: no labelled speech beside this checkout; give folders that 'slue-ner prepare' "
         "wrote, as in 'make demo DATA=data/mine'\n"
     )
     assert not (recipes.folder / "commands.txt").exists()
 
 
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"SO762": "typo"}, f"demo: SO762=typo holds no {SLUE}\n"),
+        ({"SO762": "so762", "SLUE_TEXT": "typo"}, f"demo: SLUE_TEXT=typo holds no {SLUE}\n"),
+        ({"DATA": "data/mine data/typo"}, "demo: data/typo has no fine-tune.jsonl; "),
+        ({"DATA": "data/yours data/mine"}, "demo: data/yours, the first folder, has no tune.jsonl"),
+    ],
+)
+def test_a_demo_of_what_is_not_there_stops_before_any_work(recipes, variables, message):
+    recipes.touch(f"so762/{SLUE}", "data/mine/fine-tune.jsonl", "data/mine/tune.jsonl")
+    recipes.touch("data/yours/fine-tune.jsonl")
+    ended = recipes.run("recipes/demo/run.sh", **variables)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(message)
+    assert not (recipes.folder / "commands.txt").exists()
+
+
 def test_a_demo_of_own_data_trains_on_all_of_it_and_scores_every_dev(recipes):
-    ended = recipes.run("recipes/demo/run.sh page.md", DATA="data/mine data/yours")
+    recipes.touch(*(f"data/{name}/fine-tune.jsonl" for name in ("mine", "yours", "theirs")))
+    recipes.touch("data/mine/tune.jsonl", "data/mine/dev.jsonl", "data/yours/dev.jsonl")
+    folders = "data/mine data/yours data/theirs"
+    ended = recipes.run("recipes/demo/run.sh page.md", DATA=folders, NAME="ours")
     assert ended.returncode == 0, ended.stderr
+    assert "data/theirs has no dev.jsonl and is not scored\n" in ended.stdout
     train = options(recipes.commands[0])
-    assert (train["experiment"], train["data.root"]) == ("demo", "data/mine")
-    mine, yours = ("data/mine/fine-tune.jsonl", "data/yours/fine-tune.jsonl")
+    assert (train["experiment"], train["name"], train["data.root"]) == ("demo", "ours", "data/mine")
+    mine, *others = (f"data/{name}/fine-tune.jsonl" for name in ("mine", "yours", "theirs"))
     # each three times: once by data.root
-    assert train["data.more"] == f"[{','.join([yours, mine, yours, mine, yours])}]"
+    assert train["data.more"] == f"[{','.join([*others, mine, *others, mine, *others])}]"
     scored = [c[c.index("--references") + 1] for c in recipes.commands if c[0] == "score"]
     assert sorted(set(scored)) == ["data/mine/dev.jsonl", "data/yours/dev.jsonl"]
     compare = recipes.commands[-1]
-    assert compare[:5] == [
-        "compare",
-        *(f"runs/demo/{name}.json" for name in ("mine", "mine_lm", "yours", "yours_lm")),
-    ]
+    names = ("data_mine", "data_mine_lm", "data_yours", "data_yours_lm")
+    assert compare[:5] == ["compare", *(f"runs/ours/dev/{name}.json" for name in names)]
     assert compare[-4:] == ["--into", str(recipes.folder / "page.md"), "--block", "demo"]
 
 
 def test_a_demo_finds_speech_beside_the_checkout_and_has_the_synthesiser_speak_the_text(recipes):
-    recipes.touch(f"so762/{SLUE}", f"text/{SLUE}")
-    missing = {"SLUE_NEURAL": "nowhere"}
-    ended = recipes.run("recipes/demo/run.sh", SO762="so762", SLUE_TEXT="text", **missing)
+    beside = recipes.folder.with_name(f"{recipes.folder.name}_shared")
+    recipes.touch(f"{beside}/so762/{SLUE}", f"{beside}/text/{SLUE}")
+    ended = recipes.run("recipes/demo/run.sh", SO762=f"{beside}/so762", SLUE_TEXT=f"{beside}/text")
     assert ended.returncode == 0, ended.stderr
     prepared = [command[1] for command in recipes.commands if command[0] == "prepare"]
     assert prepared == ["slue-voxpopuli", "text", "synthetic"]

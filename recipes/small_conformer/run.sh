@@ -6,8 +6,8 @@
 # Debian package flite is installed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-more=() unlabelled=() texts=(data/pretrain_words/fine-tune.jsonl)
-slue-ner prepare synthetic data/pretrain_words --preset words --fine-tune 16000 --tune 300 --dev 0 --test 0 --voices 3000 --seed 1
+more=() unlabelled=() texts=(data/conformer_words/fine-tune.jsonl)
+slue-ner prepare synthetic data/conformer_words --preset words --fine-tune 16000 --tune 300 --dev 0 --test 0 --voices 3000 --seed 1
 if [ -n "${SLUE_TEXT:-}" ]; then
   slue-ner prepare synthetic data/pretrain_slue --text "$SLUE_TEXT/slue-voxpopuli_fine-tune.tsv" --voices 3000 --seed 1
   more+=(data/pretrain_slue/fine-tune.jsonl)

@@ -138,8 +138,7 @@ class WeightedSum(nn.Module):
 class _SumOfFixed(torch.autograd.Function):
     """The weighted sum of states that are not trained, of any type, in the type of the weights.
 
-    States are read twice and never copied as a whole: on a CPU one utterance after another, which
-    stays in its caches.
+    On a CPU one utterance is read after another, so that what is converted stays in its caches.
     """
 
     @staticmethod

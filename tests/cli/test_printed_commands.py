@@ -115,6 +115,7 @@ def test_the_program_takes_every_command_of_a_recipe(tmp_path: Path, script: str
     recipes.touch(
         *("data/slue_spoken/tune.jsonl", "data/flite/speech.jsonl"),
         *("data/slue_neural_official/dev.jsonl", "neural/word_times_dev.jsonl"),
+        "models/small-conformer/config.json",
         *(f"{folder}/slue-voxpopuli_fine-tune.tsv" for folder in ("so762", "slue", "neural")),
     )
     ended = recipes.run(script, SO762="so762", SLUE_TEXT="slue", SLUE_NEURAL="neural")
