@@ -17,8 +17,7 @@ wait
 train frames task=frames_joint trainer.max_updates=500 &
 slue-ner train experiment=text_ner_small data.root=$data name=slue_text_spoken/text_ner  # text is cheap: all of it
 wait
-# by how much this encoder is late, on the tune set of the quickstart's corpus
-slue-ner align $runs/asr $data/dev.jsonl $runs/aligned/dev.jsonl --offset -0.18
+slue-ner align $runs/asr $data/dev.jsonl $runs/aligned/dev.jsonl
 slue-ner align --compare $data/dev.jsonl $runs/aligned/dev.jsonl --into recipes/slue_text_spoken/README.md
 page=recipes/slue_text_spoken/README.md
 recipes/systems.sh $runs $data/{fine-tune,tune,dev}.jsonl $page
