@@ -66,6 +66,16 @@ def test_a_demo_of_own_data_trains_on_all_of_it_and_scores_every_dev(recipes):
     assert compare[-4:] == ["--into", str(recipes.folder / "page.md"), "--block", "demo"]
 
 
+def test_a_demo_learns_when_things_were_said_where_word_times_are_known(recipes):
+    recipes.touch("data/mine/fine-tune.jsonl", "data/mine/tune.jsonl", "data/yours/fine-tune.jsonl")
+    (recipes.folder / "data/yours/tune.jsonl").write_text('{"id": "a", "words": [{"text": "a"}]}\n')
+    assert recipes.run("recipes/demo/run.sh", DATA="data/mine data/yours").returncode == 0
+    tuned = [command for command in recipes.commands if command[:2] == ["tune", "localizer"]]
+    (arguments,) = tuned
+    assert arguments[arguments.index("--references") + 1] == "data/yours/tune.jsonl"
+    assert arguments[-1] == "runs/demo/localizer.yaml"
+
+
 def test_a_demo_finds_speech_beside_the_checkout_and_has_the_synthesiser_speak_the_text(recipes):
     beside = recipes.folder.with_name(f"{recipes.folder.name}_shared")
     recipes.touch(f"{beside}/so762/{SLUE}", f"{beside}/text/{SLUE}")

@@ -63,6 +63,13 @@ slue-ner lm train "${own[@]}" ${spoken:+"$spoken"} --order 4 --output "$run/tagg
 slue-ner predict "$run" --manifest "${data[0]}/tune.jsonl" --output "$run/dev/tune.jsonl" --emissions "$run/emissions/tune"
 slue-ner tune decoding "$run" --references "${data[0]}/tune.jsonl" --emissions "$run/emissions/tune" \
   --lm "$run/tagged.ngram" --output "$run/decoding.yaml"
+for folder in "${data[@]:1}"; do # when things were said is learned where word times are known
+  if grep -qs -m 1 '"words": \[{' "$folder/tune.jsonl"; then
+    slue-ner predict "$run" --manifest "$folder/tune.jsonl" --output "$run/dev/timed_tune.jsonl"
+    slue-ner tune localizer --references "$folder/tune.jsonl" --predictions "$run/dev/timed_tune.jsonl" --output "$run/localizer.yaml"
+    break
+  fi
+done
 scores=()
 for folder in "${data[@]}"; do
   dev=$folder/dev.jsonl out=$run/dev/${folder//\//_}
