@@ -17,9 +17,8 @@ from rich.console import Console
 from slue_ner.core.records import read_manifest
 from slue_ner.core.time import Seconds
 from slue_ner.core.types import EntitySpan, Prediction, Utterance
-from slue_ner.decoding.localize import TYPE_SYMBOLS, WORDS, LocalizerOptions
+from slue_ner.decoding.localize import LocalizerOptions
 from slue_ner.evaluation.alignment import boundary_errors, equal_words
-from slue_ner.models.checkpoints import SHIPPED
 from slue_ner.pipelines.aligning import Aligner
 from slue_ner.pipelines.end_to_end import predict
 from slue_ner.pipelines.localizing import (
@@ -33,16 +32,8 @@ from slue_ner.pipelines.localizing import (
 )
 from slue_ner.pipelines.run_folder import LoadedRun, load_run
 
-DEFAULT_TAGGED = LocalizerOptions(kind=TYPE_SYMBOLS, incl_blank=True, offset=-0.18)
-DEFAULT_PLAIN = LocalizerOptions(kind=WORDS, incl_blank=True, offset=-0.16)
-DEFAULT_ALIGN_OFFSET: Seconds = -0.18
-"""For a run of the shipped encoder whose tune split has no word times.
-
-Measured on tune of the quickstart's corpus (160 utterances), with runs of
-``experiment=quickstart``: of all rules and offsets the one with the best official frame F1, the
-best among those of words, and minus the median error of aligned word boundaries. How late a model
-is has been learned with its encoder, so other encoders have no default but the times as decoded.
-"""
+AS_DECODED = KeptLocalizer(options=LocalizerOptions())
+"""For a run whose tune split has no word times: how late it is was not measured."""
 
 
 def fit_localizer(run_dir: Path, *, device: torch.device | str, console: Console) -> KeptLocalizer:
@@ -51,7 +42,7 @@ def fit_localizer(run_dir: Path, *, device: torch.device | str, console: Console
     A tagged run is fitted by the entities it finds. A plain one finds none: every second word
     stands for one, where it was recognised. The offset of forced alignment is fitted beside it,
     on the words of the transcripts, and stands in for the other where no entity was found right.
-    Utterances without word times take no part; where none has any, the run gets a default, and
+    Utterances without word times take no part; where none has any, times stay as decoded, and
     the console says so.
 
     Args:
@@ -71,7 +62,7 @@ def fit_localizer(run_dir: Path, *, device: torch.device | str, console: Console
         tuned_on = f"{len(timed)} utterances of {path.name}"
         fitted, reason = _fit(run, timed, device=device, tuned_on=tuned_on)
     except ValueError as error:  # hours of training should not end here
-        fitted, reason = _default(run), str(error)
+        fitted, reason = AS_DECODED, str(error)
     write_localizer(run_dir / LOCALIZER_FILE, fitted)
     said = f"localizer: {fitted}"
     if fitted.align_ms is not None:
@@ -106,7 +97,7 @@ def _fit(
         emissions=align,
     )
     measured = _aligning_error(aligned, timed)
-    offset, error_ms = measured or (_default(run).align_offset, None)
+    offset, error_ms = measured or (AS_DECODED.align_offset, None)
     try:
         if run.vocabulary.labels is None:
             best = tune(*_words_as_entities(timed, predictions))[0]
@@ -119,17 +110,10 @@ def _fit(
     except ValueError as error:
         reason = str(error)
     if measured is None:
-        return _default(run), reason
+        return AS_DECODED, reason
     late = KeptLocalizer(options=LocalizerOptions(offset=measured[0]), tuned_on=tuned_on)
     late = replace(late, align_offset=offset, align_ms=error_ms)
     return late, f"{reason}; its offset is that of the aligned words"
-
-
-def _default(run: LoadedRun) -> KeptLocalizer:
-    if run.config.encoder.source != SHIPPED:
-        return KeptLocalizer(options=LocalizerOptions())
-    options = DEFAULT_PLAIN if run.vocabulary.labels is None else DEFAULT_TAGGED
-    return KeptLocalizer(options=options, align_offset=DEFAULT_ALIGN_OFFSET)
 
 
 def _aligning_error(

@@ -84,12 +84,11 @@ class Emissions(dict):
 def run(tiny_values, tmp_path, monkeypatch):
     """``run("tagged", tune)``: a finished run whose model is late, tuned on these utterances."""
 
-    def make(target, tune, *, source=None):
+    def make(target, tune):
         write_manifest(tmp_path / "data/tune.jsonl", tune)
         labels = COMBINED if target == "tagged" else None
         vocabulary = Vocabulary.build([u.text for u in map(spoken, range(2))], labels)
         config = train_config(tiny_values(f"data.root={tmp_path}/data"))
-        config.encoder.source = source
         loaded = LoadedRun(config, SimpleNamespace(grid=GRID), vocabulary)
 
         def predict(model, utterances, *, vocabulary, emissions, **_):
@@ -141,24 +140,13 @@ def test_utterances_without_word_times_take_no_part(run):
     assert fitted.options.offset == -0.2
 
 
-@pytest.mark.parametrize(
-    ("target", "options"),
-    [
-        ("tagged", LocalizerOptions(kind="type_symbols", incl_blank=True, offset=-0.18)),
-        ("plain", LocalizerOptions(kind="words", incl_blank=True, offset=-0.16)),
-    ],
-)
-def test_without_word_times_the_shipped_encoder_has_a_measured_default(run, target, options):
-    run_dir = run(target, [replace(spoken(0), words=None, entities=())], source="small-sfm")
+@pytest.mark.parametrize("target", ["tagged", "plain"])
+def test_without_word_times_times_stay_as_decoded(run, target):
+    run_dir = run(target, [replace(spoken(0), words=None, entities=())])
     fitted, said = fit(run_dir)
-    assert fitted == KeptLocalizer(options=options, align_offset=-0.18)
+    assert fitted == KeptLocalizer(options=LocalizerOptions())
     assert run_localizer(run_dir) == fitted
     assert "the localizer is not searched: no utterance of tune.jsonl has word times" in said
-
-
-def test_without_word_times_another_encoder_keeps_the_times_as_decoded(run):
-    fitted, _ = fit(run("tagged", [replace(spoken(0), words=None, entities=())]))
-    assert fitted == KeptLocalizer(options=LocalizerOptions())
 
 
 def test_where_no_entity_was_found_right_the_offset_is_that_of_aligned_words(run, monkeypatch):
