@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs/tour")
 
-_MINUTES = 20
+_MINUTES = 25
 _QUICK = ("frozen_weighted_sum", "frozen_layer", "text_ner")
 
 _HEAD_ALONE = 60
