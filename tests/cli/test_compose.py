@@ -47,7 +47,7 @@ def test_one_step_of_every_experiment_on_audio_runs(
         "train",
         f"experiment={name}",
         *("encoder=small", *tiny_overrides, *words_are_timed, *FROM_SCRATCH.get(name, [])),
-        *("trainer.max_updates=1", "trainer.devices=1", "data.evaluate=[dev]"),
+        *("trainer.max_updates=1", "trainer.devices=1", "data.evaluate=[dev]", "data.more=[]"),
         f"run_dir={tmp_path}/run",
     )
     assert ended.status == 0, ended.err
