@@ -33,9 +33,7 @@ if [ ${#data[@]} = 0 ]; then
     data+=(data/so762)
   fi
   if [ -n "$neural" ]; then
-    slue-ner prepare slue-voxpopuli "$neural" data/slue_neural_official
-    cat "$neural"/word_times_*.jsonl > data/slue_neural_official/word_times.jsonl
-    slue-ner prepare word-times data/slue_neural_official data/slue_neural --from data/slue_neural_official/word_times.jsonl
+    recipes/slue_neural/prepare.sh "$neural"
     data+=(data/slue_neural)
   fi
   [ ${#data[@]} -gt 0 ] ||

@@ -13,9 +13,7 @@ base=${WHISPER_BASE:-openai/whisper-base} tiny=${WHISPER_TINY_EN:-openai/whisper
 minilm=${MINILM:-sentence-transformers/all-MiniLM-L6-v2}
 data=data/slue_neural page=recipes/slue_neural/README.md results=recipes/slue_neural/results
 runs=runs/slue_neural systems=$results/systems
-slue-ner prepare slue-voxpopuli "$source" ${data}_official
-cat "$source"/word_times_*.jsonl > ${data}_official/word_times.jsonl
-slue-ner prepare word-times ${data}_official $data --from ${data}_official/word_times.jsonl
+recipes/slue_neural/prepare.sh "$source"
 slue-ner prepare text data/slue_text --from "$text/slue-voxpopuli_fine-tune.tsv" \
   --leave-out $data/tune.jsonl $data/dev.jsonl
 

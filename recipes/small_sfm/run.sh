@@ -15,9 +15,7 @@ tiny=${WHISPER_TINY_EN:-openai/whisper-tiny.en}
 conformer=${CONFORMER:-models/small-conformer}
 page=recipes/small_sfm/README.md results=recipes/small_sfm/results
 slue-ner prepare slue-voxpopuli "$so762" data/so762
-slue-ner prepare slue-voxpopuli "$neural" data/slue_neural_official
-cat "$neural"/word_times_*.jsonl > data/slue_neural_official/word_times.jsonl
-slue-ner prepare word-times data/slue_neural_official data/slue_neural --from data/slue_neural_official/word_times.jsonl
+recipes/slue_neural/prepare.sh "$neural"
 slue-ner prepare synthetic data/pretrain_words --preset words --fine-tune 12000 --tune 300 --dev 0 --test 0 --voices 3000 --seed 1
 slue-ner prepare synthetic data/pretrain_slue --text "$text/slue-voxpopuli_fine-tune.tsv" --voices 3000 --seed 1
 slue-ner prepare synthetic data/quickstart --preset easy --fine-tune 3600 --tune 160 --dev 200 --test 400 --voices 480 --accents 2
