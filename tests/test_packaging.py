@@ -42,6 +42,12 @@ def test_make_clean_deletes_no_corpus_and_no_trained_model(tmp_path):
     assert not any((tmp_path / name).exists() for name in gone)
 
 
+def test_the_shipped_encoder_is_small_and_comes_with_the_notice_of_its_start():
+    folder = ROOT / "checkpoints/small-sfm"
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 20e6
+    assert "MIT License" in (folder / "LICENSE").read_text()
+
+
 @pytest.mark.slow
 def test_the_wheel_holds_configs_and_data_files_and_nothing_else(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
@@ -50,6 +56,7 @@ def test_the_wheel_holds_configs_and_data_files_and_nothing_else(wheel):
     for path in (ROOT / "slue_ner").rglob("*"):
         if path.suffix in (".py", ".json"):
             assert str(path.relative_to(ROOT)) in names
+    assert "slue_ner/checkpoints/small-sfm/LICENSE" in names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"slue_ner"}
 
 
