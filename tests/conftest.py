@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 from hypothesis import HealthCheck, settings
+from timed_corpus import write_timed_corpus
 
 from slue_ner.core.records import read_manifest, write_manifest
 from slue_ner.core.types import EntitySpan, Utterance, Word
@@ -80,45 +81,7 @@ def phone_corpus(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="session")
 def timed_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 utterances with word times: noise, with a tone where a person or a place is named."""
-    folder = tmp_path_factory.mktemp("timed_corpus")
-    random = np.random.default_rng(1)
-    for split, count in (("fine-tune", 16), ("tune", 4), ("dev", 4)):
-        utterances = []
-        for number in range(count):
-            name, place = ("ana", "rome") if number % 2 else ("bo", "york")
-            seconds = 0.9 + 0.5 * number / count
-            borders = np.cumsum(random.uniform(0.1, 0.2, 4)).round(3).tolist()
-            first, second, third, fourth = borders
-            time = np.arange(int(16_000 * seconds)) / 16_000
-            wave = 0.02 * random.standard_normal(len(time))
-            wave += 0.3 * np.sin(2 * np.pi * 400 * time) * ((first <= time) & (time < second))
-            wave += 0.3 * np.sin(2 * np.pi * 1500 * time) * ((third <= time) & (time < fourth))
-            audio = folder / split / f"{number:02}.wav"
-            audio.parent.mkdir(exist_ok=True)
-            soundfile.write(audio, wave, 16_000)
-            start = len(name) + 4
-            utterances.append(
-                Utterance(
-                    id=f"{split}_{number:02}",
-                    split=split,
-                    audio=audio,
-                    num_samples=len(wave),
-                    sample_rate=16_000,
-                    speaker=f"s{number % 4}",
-                    text=f"{name} in {place}",
-                    words=(
-                        Word(name, first, second),
-                        Word("in", second, third),
-                        Word(place, third, fourth),
-                    ),
-                    entities=(
-                        EntitySpan("PERSON", name, 0, len(name), (0, 1), first, second),
-                        EntitySpan("GPE", place, start, start + len(place), (2, 3), third, fourth),
-                    ),
-                )
-            )
-        write_manifest(folder / f"{split}.jsonl", utterances)
-    return folder
+    return write_timed_corpus(tmp_path_factory.mktemp("timed_corpus"))
 
 
 @pytest.fixture(scope="session")
