@@ -28,8 +28,8 @@ from tables import publish, spread, table
 
 from slue_ner.cli.config import compose_config
 from slue_ner.core.records import read_manifest, write_manifest
-from slue_ner.tasks.config import train_config
-from slue_ner.tasks.training import fit
+from slue_ner.tasks.registry import run_config
+from slue_ner.training.fit import fit
 
 COMPUTED = "in every update"
 OVER_30_S = "in every update, over 30 s"
@@ -119,7 +119,7 @@ def _train(root: Path, run_dir: Path, way: Way, overrides: Sequence[str]) -> dic
         "trainer.accelerator=cpu",
         f"trainer.num_threads={torch.get_num_threads()}",
     ]
-    config = train_config(compose_config([*overrides, *common]))
+    config = run_config(compose_config([*overrides, *common]))
     durations = [u.duration for u in read_manifest(root / "fine-tune.jsonl")]
     updates = max(1, round(way.epochs * sum(durations) / config.data.batch_seconds))
     trainer = replace(config.trainer, max_updates=updates, validate_every=updates)

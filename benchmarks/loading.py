@@ -24,7 +24,7 @@ from tables import publish, spread, table
 
 from slue_ner.data.batch import Batch
 from slue_ner.data.loading import training_loader
-from slue_ner.tasks.targets import target_ids
+from slue_ner.tasks.ctc_task import target_ids
 
 PASSES = 3
 

@@ -27,9 +27,9 @@ from slue_ner.decoding.ctc import greedy
 from slue_ner.decoding.transcript import to_prediction
 from slue_ner.evaluation.bootstrap import BootstrapOptions
 from slue_ner.evaluation.score import score
-from slue_ner.pipelines.aligning import Aligner, align_utterances
-from slue_ner.pipelines.localizing import tune
-from slue_ner.tasks.targets import target_ids
+from slue_ner.inference.aligning import Aligner, align_utterances
+from slue_ner.inference.localizing import tune
+from slue_ner.tasks.ctc_task import target_ids
 from slue_ner.text.vocabulary import Vocabulary
 
 GRID = FrameGrid(hop=320)

@@ -18,17 +18,17 @@ from whisper_peer import WhisperCTC, WhisperFeatures, collate_whisper, whisper_e
 from slue_ner.cli.config import compose_config
 from slue_ner.core.labels import label_set
 from slue_ner.core.records import read_manifest, write_manifest
+from slue_ner.core.run_files import VOCABULARY_FILE
 from slue_ner.core.types import Utterance
 from slue_ner.data.batch import Batch, Example, UtteranceDataset, collate
 from slue_ner.data.buckets import BucketStream
 from slue_ner.models.building import encoder_from_blueprint
 from slue_ner.models.ctc_model import CTCModel
-from slue_ner.tasks.building import VOCABULARY_FILE, new_model
-from slue_ner.tasks.config import TrainConfig, train_config
-from slue_ner.tasks.emissions import ctc_losses
-from slue_ner.tasks.targets import select, target_ids
-from slue_ner.tasks.training import fit
+from slue_ner.tasks.ctc_task import ctc_losses, ctc_model, select, target_ids
+from slue_ner.tasks.registry import run_config
 from slue_ner.text.vocabulary import Vocabulary
+from slue_ner.training.fit import fit
+from slue_ner.training.speech import SpeechConfig, adapted_encoder
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Race:
     """
 
     folder: Path
-    config: TrainConfig
+    config: SpeechConfig
     model: CTCModel
     vocabulary: Vocabulary
     utterances: Sequence[Utterance]
@@ -90,12 +90,13 @@ def prepare(
             drawn one by one differ so much in length that no grouping could be good.
     """
     common = [f"encoder={encoder}", f"data.root={folder}", "trainer.accelerator=cpu"]
-    config = train_config(compose_config([*common, *overrides]))
+    config = run_config(compose_config([*common, *overrides]))
     everything = read_manifest(root / "fine-tune.jsonl")
     labels = label_set(config.task.labels)
     vocabulary = Vocabulary.build((utterance.text for utterance in everything), labels)
     torch.manual_seed(config.seed)
-    model, _ = new_model(config, vocabulary, folder)
+    encoder, _ = adapted_encoder(config)
+    model = ctc_model(config, encoder, vocabulary)
     kept, _ = select(everything, vocabulary, model.grid, max_seconds=None)
     if grouped:
         batch_size = round(len(kept) / _num_batches(kept, config))
@@ -121,7 +122,7 @@ def _whole_batches(
     return [utterances[index] for first in chosen for index in order[first : first + batch_size]]
 
 
-def _num_batches(utterances: Sequence[Utterance], config: TrainConfig, epoch: int = 0) -> int:
+def _num_batches(utterances: Sequence[Utterance], config: SpeechConfig, epoch: int = 0) -> int:
     durations = [utterance.duration for utterance in utterances]
     return len(BucketStream(durations, config.data.batch_seconds, config.seed).epoch(epoch))
 

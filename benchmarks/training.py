@@ -1,4 +1,4 @@
-"""Training speed: ``slue_ner.tasks.training.fit`` against a plain ``transformers.Trainer`` loop.
+"""Training speed: ``slue_ner.training.fit.fit`` against a plain ``transformers.Trainer`` loop.
 
 Same model, same weights, same utterances, same number of epochs, AdamW, float32, same threads.
 The contestants take turns, so a busy machine slows both. Ours reads audio files and computes its

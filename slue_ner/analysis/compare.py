@@ -12,8 +12,8 @@ from slue_ner.analysis.figures import Figure
 from slue_ner.analysis.rows import SCORES, Row
 from slue_ner.analysis.sweeps import find_runs
 from slue_ner.core.files import read_json
+from slue_ner.core.run_files import CONFIG_FILE, METRICS_FILE, read_config, read_metrics
 from slue_ner.core.suggest import nearest
-from slue_ner.pipelines.run_files import CONFIG_FILE, METRICS_FILE, read_config, read_metrics
 
 _NOT_SETTING = ("seed", "name", "run_dir")
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from slue_ner.pipelines.run_files import CONFIG_FILE, METRICS_FILE
+from slue_ner.core.run_files import CONFIG_FILE, METRICS_FILE
 
 _ERROR_FILE = "error.txt"  # all that cli/sweep.py leaves of a job that failed before it started
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from slue_ner.core.types import Prediction, Utterance
-    from slue_ner.pipelines.aligning import Aligner, Emitted
+    from slue_ner.inference.aligning import Aligner
+    from slue_ner.inference.emitting import Emitted
 
 _EXAMPLE = """examples:
   slue-ner align runs/quickstart data/mine/dev.jsonl aligned/dev.jsonl
@@ -43,7 +44,7 @@ def run(arguments: list[str]) -> int:
         write_manifest,
         write_predictions,
     )
-    from slue_ner.pipelines.aligning import align_predictions, align_utterances
+    from slue_ner.inference.aligning import align_predictions, align_utterances
 
     check_running(options)
     check_writable(options.output, inputs=(options.manifest, options.predictions))
@@ -86,47 +87,44 @@ def _load(
     options: argparse.Namespace, utterances: list[Utterance], console: Console
 ) -> tuple[Aligner, Emitted]:
     """The aligner and the emissions that the options ask for."""
-    from functools import partial
-
     from slue_ner.core.records import read_manifest
     from slue_ner.decoding.emissions import read_emissions
-    from slue_ner.pipelines.aligning import Aligner, emit, stored, weighted_priors
-    from slue_ner.pipelines.end_to_end import weights_hash
-    from slue_ner.pipelines.run_folder import load_run
-    from slue_ner.tasks.devices import pick_device
+    from slue_ner.inference.aligning import Aligner, weighted_priors
+    from slue_ner.models.device import pick_device
+    from slue_ner.tasks.run import Run
 
-    loaded = load_run(options.run, weights=options.weights)
-    run_model = partial(
-        emit,
-        loaded.model,
-        batch_seconds=options.batch_seconds or loaded.config.data.batch_seconds,
-        device=pick_device(options.device),
-        num_workers=options.num_workers,
-    )
+    run = Run.open(options.run)
+    predictor = run.recogniser(weights=options.weights)
+    running: dict[str, Any] = {
+        "batch_seconds": options.batch_seconds,
+        "device": pick_device(options.device),
+        "num_workers": options.num_workers,
+    }
     priors = None
     if options.priors:
-        tune = options.priors_from or loaded.config.data.tune_manifest
+        tune = options.priors_from or run.config.data.tune_manifest
         if not tune.is_file():
             raise ValueError(f"{tune} is not there to estimate priors on; give --priors-from")
-        priors = weighted_priors(run_model(read_manifest(tune)), options.priors)
+        priors = weighted_priors(predictor.emit(read_manifest(tune), **running), options.priors)
     offset = options.offset
     if offset is None:
         kept = kept_localizer(options.run, console, what=WORD_TIMES)
         offset = 0.0 if kept is None else kept.align_offset or 0.0
     aligner = Aligner(
-        loaded.vocabulary,
-        loaded.model.grid,
+        predictor.vocabulary,
+        predictor.model.grid,
         priors=priors,
         min_score=options.min_score,
         offset=offset,
     )
     if options.emissions is None:
-        return aligner, run_model(utterances)
+        return aligner, predictor.emit(utterances, **running)
     emissions = read_emissions(options.emissions)
     emissions.check_model(
-        symbols=loaded.vocabulary.symbols, model_hash=weights_hash(options.run, options.weights)
+        symbols=predictor.vocabulary.symbols,
+        model_hash=run.folder.weights_hash(options.weights),
     )
-    return aligner, stored(emissions, [utterance.id for utterance in utterances])
+    return aligner, emissions
 
 
 def _compare(reference: Path, found: Path, *, page: Path | None) -> int:

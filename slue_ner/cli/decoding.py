@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from slue_ner.pipelines.ctc_decoding import CTCDecoding
+    from slue_ner.inference.beam_decoding import CTCDecoding
 
 _FILES = ("lm", "character_lm", "lexicon", "hot_words")
 
@@ -55,7 +55,7 @@ def chosen_decoding(options: argparse.Namespace) -> CTCDecoding | None:
     """
     from dataclasses import replace
 
-    from slue_ner.pipelines.ctc_decoding import CTCDecoding, read_ctc_decoding
+    from slue_ner.inference.beam_decoding import CTCDecoding, read_ctc_decoding
 
     if not has_decoding_options(options):
         return None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from slue_ner.pipelines.sentences import SentenceOptions
+    from slue_ner.inference.language_models import SentenceOptions
 
 _TRAIN_EXAMPLE = """example:
   slue-ner lm train data/mine/fine-tune.jsonl --order 4 --output words.arpa.gz
@@ -33,7 +33,7 @@ def run(arguments: list[str]) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     from slue_ner.core.files import check_writable
-    from slue_ner.pipelines.language_models import train_language_model
+    from slue_ner.inference.language_models import train_language_model
 
     check_writable(options.output, inputs=map(Path, options.sources))
     start = time.perf_counter()
@@ -57,7 +57,7 @@ def _train(options: argparse.Namespace) -> int:
 
 def _score(options: argparse.Namespace) -> int:
     from slue_ner.core.files import write_json
-    from slue_ner.pipelines.language_models import score_text
+    from slue_ner.inference.language_models import score_text
 
     notes = sys.stderr if options.json == "-" else sys.stdout
     score = score_text(
@@ -81,7 +81,7 @@ def _score(options: argparse.Namespace) -> int:
 
 
 def _sentence_options(options: argparse.Namespace) -> SentenceOptions:
-    from slue_ner.pipelines.sentences import SentenceOptions
+    from slue_ner.inference.language_models import SentenceOptions
 
     return SentenceOptions(unit=options.unit, target=options.target, labels=options.labels)
 

@@ -15,7 +15,7 @@ def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     from slue_ner.core.files import check_writable
     from slue_ner.core.records import read_predictions, write_predictions
-    from slue_ner.pipelines.localizing import localize_all, read_localizer
+    from slue_ner.inference.localizing import localize_all, read_localizer
 
     check_writable(options.output, inputs=(options.localizer,))
     localizer = read_localizer(options.localizer)

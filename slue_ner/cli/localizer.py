@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from slue_ner.pipelines.localizing import KeptLocalizer
+    from slue_ner.inference.localizing import KeptLocalizer
 
 TIMES, WORD_TIMES = "times", "word times"
 """Of entities, by a localizer; and of words, by forced alignment."""
@@ -28,7 +28,7 @@ def chosen_localizer(
     options: argparse.Namespace, pipeline: str, console: Console
 ) -> KeptLocalizer | None:
     """The one of ``--localizer``, else the run's own; ``None`` leaves times as decoded."""
-    from slue_ner.pipelines.localizing import read_localizer
+    from slue_ner.inference.localizing import read_localizer
 
     if options.localizer == _AS_DECODED:
         return None
@@ -41,8 +41,8 @@ def chosen_localizer(
 
 def kept_localizer(run_dir: Path, console: Console, *, what: str) -> KeptLocalizer | None:
     """What a run folder keeps, and a line about it; ``None`` of what is no run of its own."""
-    from slue_ner.pipelines.localizing import LOCALIZER_FILE, run_localizer
-    from slue_ner.pipelines.run_files import CONFIG_FILE
+    from slue_ner.core.run_files import CONFIG_FILE, LOCALIZER_FILE
+    from slue_ner.inference.localizing import run_localizer
 
     if not (run_dir / CONFIG_FILE).is_file():
         return None

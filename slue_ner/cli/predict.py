@@ -29,7 +29,12 @@ really said:
 """
 
 _PIPELINES = ("end_to_end", "cascade", "gold_text", "frames", "words")
-_OF_TASK = {"frames": "frames", "text_ner": "gold_text"}
+_OF_TASK = {
+    "ctc": "end_to_end",
+    "pretrain": "end_to_end",  # which says what to do
+    "frames": "frames",
+    "text_ner": "gold_text",
+}
 
 
 def run(arguments: list[str]) -> int:
@@ -39,7 +44,7 @@ def run(arguments: list[str]) -> int:
     from slue_ner.core.files import check_writable
     from slue_ner.core.listing import list_failures
     from slue_ner.core.records import read_manifest, write_predictions
-    from slue_ner.pipelines.localizing import localize_all
+    from slue_ner.inference.localizing import localize_all
 
     console = stdout()
     utterances = read_manifest(options.manifest)
@@ -66,21 +71,21 @@ def run(arguments: list[str]) -> int:
 
 def _pipeline_of(options: argparse.Namespace) -> str:
     """What the run was trained for; with text NER behind it, a cascade."""
-    from slue_ner.pipelines.run_files import CONFIG_FILE, read_config
+    from slue_ner.core.run_files import CONFIG_FILE, read_config
 
     if options.text_ner is not None:
         return "cascade"
     path = options.run / CONFIG_FILE
     if not path.is_file():
         from slue_ner.models.checkpoints import is_checkpoint
-        from slue_ner.pipelines.text_taggers import is_ready_tagger
+        from slue_ner.systems.text_taggers import is_ready_tagger
 
         if is_ready_tagger(options.run):
             return "gold_text"
         return "words" if is_checkpoint(options.run) else "end_to_end"
     task = read_config(path).get("task")
     kind = task.get("kind") if isinstance(task, dict) else None
-    return _OF_TASK.get(str(kind), "end_to_end")
+    return _OF_TASK.get(str(kind), "own")
 
 
 def _check(options: argparse.Namespace, pipeline: str) -> None:

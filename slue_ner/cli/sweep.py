@@ -23,7 +23,7 @@ from slue_ner.cli.config import (
 )
 from slue_ner.core.files import write_text
 from slue_ner.core.listing import listed
-from slue_ner.pipelines.provenance import SWEEP_COMMAND
+from slue_ner.core.provenance import SWEEP_COMMAND
 
 _ERROR_FILE = "error.txt"
 _LEFT_OUT_OF_NAMES = "hydra.job.config.override_dirname.exclude_keys"
@@ -90,7 +90,7 @@ def check_jobs(overrides: Sequence[str]) -> None:
     Raises:
         ValueError: naming the jobs that cannot be composed, with the reasons.
     """
-    from slue_ner.tasks.text_config import run_config
+    from slue_ner.tasks.registry import run_config
 
     parsed = parse_overrides(overrides)
     fixed = _fixed(parsed)

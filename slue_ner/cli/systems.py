@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,23 @@ from slue_ner.core.time import FrameGrid, Seconds
 from slue_ner.core.types import Prediction, Utterance
 from slue_ner.decoding.beam import BeamDecoder
 from slue_ner.decoding.emissions import EmissionsWriter, read_emissions
-from slue_ner.decoding.frames import FrameDecoding
-from slue_ner.pipelines.cascade import cascade, gold_text
-from slue_ner.pipelines.ctc_decoding import CTCDecoding, say_cut
-from slue_ner.pipelines.end_to_end import predict, predict_stored, weights_hash
-from slue_ner.pipelines.frames import frame_config, load_frame_run, predict_frames
-from slue_ner.pipelines.frames_file import read_decoding, tuned_decoding
-from slue_ner.pipelines.recognisers import recognise
-from slue_ner.pipelines.run_folder import load_run
-from slue_ner.pipelines.stored_frames import predict_stored_frames
-from slue_ner.pipelines.text_taggers import say_types, text_tagger
-from slue_ner.tasks.building import VOCABULARY_FILE
-from slue_ner.tasks.devices import pick_device
+from slue_ner.decoding.stored_emissions import StoredEmissions
+from slue_ner.inference.beam_decoding import CTCDecoding, say_cut
+from slue_ner.inference.emitting import Keep
+from slue_ner.inference.frame_reading import (
+    FramePredictor,
+    check_of_frames,
+    decode_frames,
+    read_decoding,
+    tuned_decoding,
+)
+from slue_ner.inference.tagging import cascade, gold_text
+from slue_ner.inference.transcribing import decode
+from slue_ner.models.device import pick_device
+from slue_ner.systems.recognisers import recognise
+from slue_ner.systems.text_taggers import say_types, text_tagger
+from slue_ner.tasks.frame_task import FrameClassification
+from slue_ner.tasks.run import Run
 from slue_ner.text.vocabulary import Vocabulary
 
 Say = Callable[[str], None]
@@ -39,20 +44,26 @@ def run_end_to_end(
 ) -> list[Prediction]:
     """One CTC run, with or without entities; or its emissions in place of its model."""
     decoding = chosen_decoding(options)
-    if options.emissions_from is not None:
-        return _read_stored(options, utterances, decoding, console)
-    run = load_run(options.run, weights=options.weights)
-    store = _store(options, kind="ctc", symbols=run.vocabulary.symbols, grid=run.model.grid)
+    run = Run.open(options.run)
     say = _say_on(console)
-    decoder = _decoder(decoding, run.vocabulary, say)
-    with store as writer, _running(options, console, run.config.data.batch_seconds) as running:
-        predictions = predict(
-            run.model,
-            utterances,
-            vocabulary=run.vocabulary,
-            emissions=None if writer is None else writer.add,
-            decoder=decoder,
-            **running,
+    if options.emissions_from is not None:
+        vocabulary, stored = run.vocabulary, _stored(options, run, run.vocabulary.symbols)
+        stored.check_holds_any(utterances)
+        decoder = _decoder(decoding, vocabulary, say)
+        with progress_on(console, "decoding") as progress:
+            predictions = decode(
+                stored, utterances, vocabulary=vocabulary, decoder=decoder, progress=progress
+            )
+        say_cut(decoder, say)
+        return predictions
+    predictor = run.recogniser(weights=options.weights)
+    vocabulary = predictor.vocabulary
+    store = _store(options, run, kind="ctc", symbols=vocabulary.symbols, grid=predictor.model.grid)
+    decoder = _decoder(decoding, vocabulary, say)
+    with store as writer, progress_on(console, "predicting") as progress:
+        emitted = predictor.emit(utterances, keep=_add(writer), **_running(options))
+        predictions = decode(
+            emitted, utterances, vocabulary=vocabulary, decoder=decoder, progress=progress
         )
     say_cut(decoder, say)
     return predictions
@@ -65,19 +76,42 @@ def run_frames(
     if any((options.lm, options.character_lm, options.lexicon, options.hot_words)):
         raise ValueError("a frame head writes no words a language model could score; leave it out")
     decoding = None if options.decoding is None else read_decoding(Path(options.decoding))
+    run = Run.open(options.run)
+    task = run.task
+    if not isinstance(task, FrameClassification):
+        raise ValueError(f"{options.run} has no frame head; train one with task=frames")
     if options.emissions_from is not None:
-        return _read_stored_frames(options, utterances, decoding or tuned_decoding(options.run))
-    run = load_frame_run(options.run, weights=options.weights)
-    store = _store(options, kind="frames", symbols=run.model.symbols, grid=run.model.grid)
-    with store as writer, _running(options, console, run.config.data.batch_seconds) as running:
-        return predict_frames(
-            run.model,
-            utterances,
-            vocabulary=run.vocabulary,
-            decoding=decoding or run.decoding,
-            emissions=None if writer is None else writer.add,
-            **running,
+        if task.ctc_weight:
+            raise ValueError(
+                f"{options.run} finds words by a CTC head, of which {options.emissions_from} holds "
+                "nothing; leave --emissions-from out"
+            )
+        stored = _stored(options, run, task.symbols)
+        stored.check_holds_any(utterances)
+        check_of_frames(stored)
+        return decode_frames(
+            stored, utterances, decoding=decoding or tuned_decoding(run.folder.path)
         )
+    predictor = run.predictor(weights=options.weights)
+    assert isinstance(predictor, FramePredictor)
+    store = _store(options, run, kind="frames", symbols=task.symbols, grid=predictor.model.grid)
+    with store as writer, progress_on(console, "predicting") as progress:
+        emitted = predictor.emit(utterances, keep=_add(writer), **_running(options))
+        return decode_frames(
+            emitted,
+            utterances,
+            decoding=decoding or predictor.decoding,
+            vocabulary=predictor.vocabulary,
+            progress=progress,
+        )
+
+
+def run_own(
+    options: argparse.Namespace, utterances: Sequence[Utterance], console: Console
+) -> list[Prediction]:
+    """A run of any other task, as it predicts itself."""
+    predictor = Run.open(options.run).predictor(weights=options.weights)
+    return predictor.predict(utterances, device=pick_device(options.device))
 
 
 def run_cascade(
@@ -96,7 +130,7 @@ def run_words(
     options: argparse.Namespace, utterances: Sequence[Utterance], console: Console
 ) -> list[Prediction]:
     """Any recogniser: words with times, and no entities."""
-    with _running(options, console, _RECOGNISER_BATCH_SECONDS) as running:
+    with progress_on(console, "predicting") as progress:
         return recognise(
             options.run,
             utterances,
@@ -104,7 +138,8 @@ def run_words(
             decoding=chosen_decoding(options),
             note=_say_on(console),
             ner_form=options.ner_form,
-            **running,
+            progress=progress,
+            **_running(options, _RECOGNISER_BATCH_SECONDS),
         )
 
 
@@ -127,6 +162,7 @@ SYSTEMS: dict[str, System] = {
     "gold_text": run_gold_text,
     "frames": run_frames,
     "words": run_words,
+    "own": run_own,
 }
 
 _RECOGNISER_BATCH_SECONDS: Seconds = 80.0
@@ -142,63 +178,33 @@ def _say_on(console: Console) -> Say:
     return lambda sentence: console.print(sentence, highlight=False, markup=False)
 
 
-def _read_stored(
-    options: argparse.Namespace,
-    utterances: Sequence[Utterance],
-    decoding: CTCDecoding | None,
-    console: Console,
-) -> list[Prediction]:
+def _stored(options: argparse.Namespace, run: Run, symbols: Sequence[str]) -> StoredEmissions:
+    """Emissions of the run's own weights."""
     emissions = read_emissions(options.emissions_from)
-    vocabulary = Vocabulary.load(options.run / VOCABULARY_FILE)
-    emissions.check_model(
-        symbols=vocabulary.symbols, model_hash=weights_hash(options.run, options.weights)
-    )
-    say = _say_on(console)
-    decoder = _decoder(decoding, vocabulary, say)
-    with progress_on(console, "decoding") as progress:
-        predictions = predict_stored(
-            emissions, utterances, vocabulary=vocabulary, decoder=decoder, progress=progress
-        )
-    say_cut(decoder, say)
-    return predictions
-
-
-def _read_stored_frames(
-    options: argparse.Namespace, utterances: Sequence[Utterance], decoding: FrameDecoding
-) -> list[Prediction]:
-    _, task = frame_config(options.run)
-    if task.ctc_weight:
-        raise ValueError(
-            f"{options.run} finds words by a CTC head, of which {options.emissions_from} holds "
-            "nothing; leave --emissions-from out"
-        )
-    emissions = read_emissions(options.emissions_from)
-    emissions.check_model(
-        symbols=task.symbols, model_hash=weights_hash(options.run, options.weights)
-    )
-    return predict_stored_frames(emissions, utterances, decoding=decoding)
+    model_hash = run.folder.weights_hash(options.weights)
+    emissions.check_model(symbols=symbols, model_hash=model_hash)
+    return emissions
 
 
 def _store(
-    options: argparse.Namespace, *, kind: str, symbols: Sequence[str], grid: FrameGrid
+    options: argparse.Namespace, run: Run, *, kind: str, symbols: Sequence[str], grid: FrameGrid
 ) -> AbstractContextManager[EmissionsWriter | None]:
     if options.emissions is None:
         return nullcontext()
-    model_hash = weights_hash(options.run, options.weights)
+    model_hash = run.folder.weights_hash(options.weights)
     return EmissionsWriter(
         options.emissions, kind=kind, symbols=symbols, grid=grid, model_hash=model_hash
     )
 
 
-@contextmanager
-def _running(
-    options: argparse.Namespace, console: Console, batch_seconds: Seconds
-) -> Iterator[dict[str, Any]]:
-    """How to run any model that hears: device, batches, and progress on the console."""
-    with progress_on(console, "predicting") as progress:
-        yield {
-            "batch_seconds": options.batch_seconds or batch_seconds,
-            "device": pick_device(options.device),
-            "num_workers": options.num_workers,
-            "progress": progress,
-        }
+def _add(writer: EmissionsWriter | None) -> Keep | None:
+    return None if writer is None else writer.add
+
+
+def _running(options: argparse.Namespace, batch_seconds: Seconds | None = None) -> dict[str, Any]:
+    """How to run any model that hears: device and batches."""
+    return {
+        "batch_seconds": options.batch_seconds or batch_seconds,
+        "device": pick_device(options.device),
+        "num_workers": options.num_workers,
+    }

@@ -54,9 +54,9 @@ def train(values: dict[str, Any], run_dir: Path) -> int:
     """Train and report one run; 130 when it was asked to stop and has saved its state."""
     from slue_ner.cli.console import stdout
     from slue_ner.core.processes import own_rank
-    from slue_ner.pipelines.experiment import run_experiment
-    from slue_ner.pipelines.run_files import METRICS_FILE
-    from slue_ner.tasks.checkpoints import StopRequestedError
+    from slue_ner.core.run_files import METRICS_FILE
+    from slue_ner.systems.experiment import run_experiment
+    from slue_ner.training.checkpoints import StopRequestedError
 
     console = stdout()
     console.quiet = own_rank() != 0

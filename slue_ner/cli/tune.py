@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from slue_ner.core.types import Utterance
     from slue_ner.decoding.stored_emissions import StoredEmissions
-    from slue_ner.pipelines.decoding_tuning import DecodingTrial
-    from slue_ner.pipelines.localizing import Trial
+    from slue_ner.inference.beam_decoding import DecodingTrial
+    from slue_ner.inference.localizing import Trial
 
 _LOCALIZER_EXAMPLE = """example:
   slue-ner predict runs/mine --manifest data/mine/tune.jsonl --output tune_predictions.jsonl
@@ -60,20 +60,18 @@ def _tune_decoding(options: argparse.Namespace) -> int:
     from slue_ner.core.files import check_writable
     from slue_ner.core.records import read_manifest
     from slue_ner.decoding.emissions import read_emissions
-    from slue_ner.pipelines.ctc_decoding import write_ctc_decoding
-    from slue_ner.pipelines.decoding_tuning import tune_decoding
-    from slue_ner.pipelines.end_to_end import weights_hash
-    from slue_ner.tasks.building import VOCABULARY_FILE
-    from slue_ner.text.vocabulary import Vocabulary
+    from slue_ner.inference.beam_decoding import tune_decoding, write_ctc_decoding
+    from slue_ner.tasks.run import Run
 
     threads = use_threads(options)
     check_writable(options.output, inputs=(options.references,))
     console = stdout()
     references = read_manifest(options.references)
     emissions = read_emissions(options.emissions)
-    vocabulary = Vocabulary.load(options.run / VOCABULARY_FILE)
+    run = Run.open(options.run)
+    vocabulary = run.vocabulary
     emissions.check_model(
-        symbols=vocabulary.symbols, model_hash=weights_hash(options.run, options.weights)
+        symbols=vocabulary.symbols, model_hash=run.folder.weights_hash(options.weights)
     )
     start = chosen_decoding(options)
     if start is None:
@@ -136,8 +134,7 @@ def _described_decoding(trial: DecodingTrial, tagged: bool) -> str:
 def _tune_frames(options: argparse.Namespace) -> int:
     from slue_ner.core.records import read_manifest
     from slue_ner.decoding.emissions import read_emissions
-    from slue_ner.pipelines.frames_file import write_decoding
-    from slue_ner.pipelines.stored_frames import tune_stored_frames
+    from slue_ner.inference.frame_reading import tune_stored_frames, write_decoding
 
     references = read_manifest(options.references)
     emissions = read_emissions(options.emissions)
@@ -157,13 +154,8 @@ def _tune_frames(options: argparse.Namespace) -> int:
 
 def _tune_localizer(options: argparse.Namespace) -> int:
     from slue_ner.core.records import read_manifest, read_predictions, write_predictions
-    from slue_ner.pipelines.localizing import (
-        LOCALIZER_FILE,
-        run_localizer,
-        tune,
-        tune_by_halves,
-        write_localizer,
-    )
+    from slue_ner.core.run_files import LOCALIZER_FILE
+    from slue_ner.inference.localizing import run_localizer, tune, tune_by_halves, write_localizer
 
     references = read_manifest(options.references)
     predictions = read_predictions(options.predictions)

@@ -22,6 +22,11 @@ def shown(ids: Sequence[str], most: int = 5, *, between: str = ", ") -> str:
     return between.join(ids[:most]) + (f" and {more} more" if more > 0 else "")
 
 
+def counted(ids: Sequence[str]) -> str:
+    """How many utterances, and the first of them."""
+    return f"{len(ids)} utterances ({shown(ids)})"
+
+
 def refuse(problems: Sequence[str], what: str) -> None:
     """Raise ``ValueError`` if there are problems: a single one as it is, several in a list.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +39,14 @@ class StoredEmissions:
         """Utterances in the order in which they were added."""
         return tuple(self.places)
 
-    def __contains__(self, id: str) -> bool:
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.places)
+
+    def why_not(self, id: str) -> str:
+        """Why an utterance has no emissions here."""
+        return f"{self.folder} has no emissions of {id}"
+
+    def __contains__(self, id: object) -> bool:
         return id in self.places
 
     def __len__(self) -> int:

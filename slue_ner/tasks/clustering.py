@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,15 @@ from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor
 
 from slue_ner.core.files import atomic_path, read_json, write_json
+from slue_ner.core.run_files import CENTROIDS_FILE, CLUSTERS_FILE
 from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import Utterance
 from slue_ner.data.batch import Batch
-from slue_ner.data.loading import evaluation_loader
+from slue_ner.data.passes import run_over
 from slue_ner.evaluation.purity import Purity, purity
 from slue_ner.models.building import build_encoder
 from slue_ner.models.clusters import MFCC, Clusters, TeacherStates, nearest_centroid
 from slue_ner.models.options import EncoderOptions
-from slue_ner.tasks.units import PretrainOptions
-
-CENTROIDS_FILE = "clusters.safetensors"
-CLUSTERS_FILE = "clusters.json"
 
 NO_PHONE = ""
 """What is heard where the manifest has no phone: a pause."""
@@ -37,9 +34,19 @@ _BATCH_SECONDS = 60.0
 _PURITY_SECONDS = 1_800.0
 
 
+@dataclass(frozen=True, slots=True)
+class ClusterOptions:
+    """What is clustered; as in the options of ``task=pretrain``."""
+
+    teacher: str | None
+    teacher_layer: int | None
+    num_clusters: int
+    fit_frames: int
+
+
 def fit_clusters(
     run_dir: Path,
-    options: PretrainOptions,
+    options: ClusterOptions,
     *,
     train: Sequence[Utterance],
     tune: Sequence[Utterance],
@@ -107,7 +114,7 @@ def fit_clusters(
     write_json(run_dir / CLUSTERS_FILE, record)
 
 
-def load_clusters(run_dir: Path, options: PretrainOptions, *, grid: FrameGrid) -> Clusters:
+def load_clusters(run_dir: Path, options: ClusterOptions, *, grid: FrameGrid) -> Clusters:
     """The clusters that ``fit_clusters`` wrote."""
     layer = read_json(run_dir / CLUSTERS_FILE)["layer"]
     centroids = load_file(run_dir / CENTROIDS_FILE)["centroids"]
@@ -115,7 +122,7 @@ def load_clusters(run_dir: Path, options: PretrainOptions, *, grid: FrameGrid) -
 
 
 def _features(
-    options: PretrainOptions, grid: FrameGrid, layers: Sequence[int | None]
+    options: ClusterOptions, grid: FrameGrid, layers: Sequence[int | None]
 ) -> MFCC | TeacherStates:
     if options.teacher is None:
         return MFCC(grid)
@@ -135,17 +142,16 @@ def _sample(
     return chosen
 
 
-@torch.inference_mode()
 def _collect(
     features: MFCC | TeacherStates, utterances: Sequence[Utterance], grid: FrameGrid
 ) -> list[NDArray[np.float32]]:
     """All real frames, ``(N, F)`` for every candidate."""
     parts: list[list[NDArray[np.float16]]] = []
-    loader = evaluation_loader(utterances, batch_seconds=_BATCH_SECONDS, min_samples=grid.window)
-    for batch in loader:
-        if len(batch):
+    for batch, found in run_over(
+        utterances, features, batch_seconds=_BATCH_SECONDS, min_samples=grid.window
+    ):
+        if found is not None:
             valid = _valid(batch, grid)
-            found = features(batch.waveforms, batch.num_samples)
             parts.append([part[valid].half().numpy() for part in found])
     if not parts:
         raise ValueError("no training audio can be read to fit clusters on")
@@ -159,7 +165,6 @@ def _k_means(frames: NDArray[np.float32], num_clusters: int, seed: int) -> Tenso
     return torch.from_numpy(fitted.cluster_centers_.astype(np.float32))
 
 
-@torch.inference_mode()
 def _purities(
     features: MFCC | TeacherStates,
     centroids: Sequence[Tensor],
@@ -172,14 +177,13 @@ def _purities(
     numbers = {name: i for i, name in enumerate([NO_PHONE, *names])}
     heard: list[NDArray[np.int64]] = []
     found: list[list[NDArray[np.int64]]] = [[] for _ in centroids]
-    loader = evaluation_loader(
-        list(known.values()), batch_seconds=_BATCH_SECONDS, min_samples=grid.window
-    )
-    for batch in loader:
-        if not len(batch):
+    for batch, states in run_over(
+        list(known.values()), features, batch_seconds=_BATCH_SECONDS, min_samples=grid.window
+    ):
+        if states is None:
             continue
         valid = _valid(batch, grid)
-        for i, part in enumerate(features(batch.waveforms, batch.num_samples)):
+        for i, part in enumerate(states):
             found[i].append(nearest_centroid(part[valid], centroids[i]).numpy())
         for id, length in zip(batch.ids, batch.num_samples.tolist(), strict=True):
             heard.append(phone_numbers(known[id], numbers, grid, grid.num_frames(length)))

@@ -16,7 +16,7 @@ from slue_ner.models.ctc_model import CTCModel
 from slue_ner.models.heads import CTCHead
 from slue_ner.models.mixing import MixingOptions, build_mixing
 from slue_ner.models.options import EncoderOptions
-from slue_ner.tasks.config import train_config
+from slue_ner.tasks.registry import run_config
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -103,7 +103,7 @@ def test_both_peers_of_whisper_train_what_ours_trains_and_only_one_is_filled_up(
 def test_random_weights_have_the_shape_of_whisper_base() -> None:
     race = importlib.import_module("race")
     values = compose_config(["encoder=whisper_base", *race.whisper_base(None)])
-    config = build_encoder(train_config(values).encoder).config
+    config = build_encoder(run_config(values).encoder).config
     sizes = (config.d_model, config.encoder_layers, config.encoder_attention_heads)
     assert (*sizes, config.encoder_ffn_dim, config.num_mel_bins) == (512, 6, 8, 2048, 80)
 

@@ -50,10 +50,10 @@ def test_texts_that_are_hardly_what_was_heard_are_counted(
     slue_ner, run_dir, tiny_corpus, tmp_path, monkeypatch
 ):
     manifest, output = tiny_corpus / "dev.jsonl", tmp_path / "dev.jsonl"
-    monkeypatch.setattr("slue_ner.pipelines.aligning.MOST_COST", -1.0)
+    monkeypatch.setattr("slue_ner.inference.aligning.MOST_COST", -1.0)
     out = aligned(slue_ner, run_dir, manifest, output)
     assert "note: 4 of them got times for a text that is hardly what the model hears" in out
-    monkeypatch.setattr("slue_ner.pipelines.aligning.MOST_COST", 1e9)
+    monkeypatch.setattr("slue_ner.inference.aligning.MOST_COST", 1e9)
     assert "note: " not in aligned(slue_ner, run_dir, manifest, output)
 
 
@@ -109,13 +109,12 @@ def test_predictions_keep_their_words_and_get_other_times(slue_ner, run_dir, tin
 
 def test_stored_emissions_serve_in_place_of_the_audio(slue_ner, run_dir, tiny_corpus, tmp_path):
     from slue_ner.decoding.emissions import EmissionsWriter
-    from slue_ner.pipelines.aligning import emit
-    from slue_ner.pipelines.end_to_end import weights_hash
-    from slue_ner.pipelines.run_folder import load_run
+    from slue_ner.tasks.run import Run
 
     manifest = tiny_corpus / "dev.jsonl"
-    loaded = load_run(run_dir)
-    for name, model_hash in (("e", weights_hash(run_dir)), ("other", "another model")):
+    run = Run.open(run_dir)
+    loaded = run.recogniser()
+    for name, model_hash in (("e", run.folder.weights_hash()), ("other", "another model")):
         with EmissionsWriter(
             tmp_path / name,
             kind="ctc",
@@ -123,7 +122,7 @@ def test_stored_emissions_serve_in_place_of_the_audio(slue_ner, run_dir, tiny_co
             grid=loaded.model.grid,
             model_hash=model_hash,
         ) as writer:
-            for id, rows in emit(loaded.model, read_manifest(manifest), batch_seconds=4):
+            for id, rows in loaded.emit(read_manifest(manifest), batch_seconds=4).items():
                 writer.add(id, rows)
     aligned(slue_ner, run_dir, manifest, tmp_path / "a.jsonl")
     aligned(slue_ner, run_dir, manifest, tmp_path / "b.jsonl", "--emissions", str(tmp_path / "e"))

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from slue_ner.cli.config import compose_config, config_folder
-from slue_ner.tasks.text_config import run_config
+from slue_ner.tasks.registry import run_config
 
 MISSING = {
     "adaptation=frozen_layer": ["adaptation.layer=1"],

@@ -15,9 +15,9 @@ from slue_ner.core.records import read_predictions, write_manifest
 from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import EntitySpan, Utterance
 from slue_ner.decoding.emissions import EmissionsWriter
-from slue_ner.pipelines.ctc_decoding import read_ctc_decoding, read_hot_words
-from slue_ner.pipelines.end_to_end import weights_hash
+from slue_ner.inference.beam_decoding import read_ctc_decoding, read_hot_words
 from slue_ner.text.vocabulary import Vocabulary
+from slue_ner.training.run_folder import RunFolder
 
 VOCABULARY = Vocabulary.build(["the eu budgetv"], COMBINED)
 
@@ -45,7 +45,7 @@ def emit(folder: Path, written: str) -> None:
         kind="ctc",
         symbols=VOCABULARY.symbols,
         grid=FrameGrid(),
-        model_hash=weights_hash(folder / "run"),
+        model_hash=RunFolder(folder / "run").weights_hash(),
     ) as writer:
         for id in "ab":
             writer.add(id, emitted(written))

@@ -15,8 +15,8 @@ from slue_ner.core.labels import COMBINED
 from slue_ner.core.records import read_manifest, write_manifest
 from slue_ner.core.types import EntitySpan, Utterance
 from slue_ner.decoding.ngram_file import read_model
-from slue_ner.pipelines.sentences import SentenceOptions, read_sentences
-from slue_ner.tasks.targets import target_ids
+from slue_ner.inference.language_models import SentenceOptions, read_sentences
+from slue_ner.tasks.ctc_task import target_ids
 from slue_ner.text.vocabulary import Vocabulary
 
 TEXT = "the eu budget\n\nthe budget\nnaïve\tbudget \r\n"
@@ -241,7 +241,7 @@ def test_a_text_that_a_model_is_not_for_is_one_sentence(
 
 
 def test_long_texts_show_how_far_it_is(slue_ner, corpus, monkeypatch):
-    monkeypatch.setattr("slue_ner.pipelines.language_models._TELL_EVERY", 3)
+    monkeypatch.setattr("slue_ner.inference.language_models._TELL_EVERY", 3)
     ended = slue_ner(*training(corpus, "text.txt"))
     assert ended.out.splitlines()[:2] == ["3 words read", "7 words read"]
 

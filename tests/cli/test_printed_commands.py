@@ -16,7 +16,7 @@ from slue_ner.cli.config import compose_config
 from slue_ner.cli.main import COMMANDS
 from slue_ner.cli.quickstart import _NEXT
 from slue_ner.cli.sweep import check_jobs
-from slue_ner.tasks.text_config import run_config
+from slue_ner.tasks.registry import run_config
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("docs", "checkpoints", "recipes", "benchmarks")

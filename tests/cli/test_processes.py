@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from program import COMMAND
 
-from slue_ner.tasks.checkpoint_files import AtomicCheckpointIO
+from slue_ner.training.checkpoints import AtomicCheckpointIO
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:

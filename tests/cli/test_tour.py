@@ -12,7 +12,7 @@ import pytest
 from slue_ner.cli import quickstart, tour
 from slue_ner.cli.config import compose_config
 from slue_ner.cli.main import main
-from slue_ner.tasks.config import train_config
+from slue_ner.tasks.registry import run_config
 
 NAMES = ["full", "reinit", "lora", "frozen_weighted_sum", "frozen_layer"]
 PARTS = ["asr", "frames", "text_ner"]
@@ -119,7 +119,7 @@ def test_the_command_of_a_strategy_is_a_run_of_it_below_the_tours_folder(
     trainings.run = finished
     assert slue_ner("tour").status == 0
     values = compose_config(trainings.commands[name][2:])
-    config = train_config(values)
+    config = run_config(values)
     assert values["run_dir"] == f"runs/tour/{name}"
     assert values["adaptation"]["strategy"] == name
     assert values["encoder"]["source"] == "small-sfm"

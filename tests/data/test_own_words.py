@@ -15,7 +15,7 @@ from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import EntitySpan, Prediction, Utterance, Word
 from slue_ner.data.jsonl import prepare_jsonl
 from slue_ner.evaluation.score import score
-from slue_ner.tasks.frame_targets import select_timed
+from slue_ner.tasks.frame_task import select_timed
 
 TEXT = "The EU's view, in Rome."
 ENTITIES = [

@@ -19,8 +19,7 @@ import pytest
 from slue_ner.decoding.ngram import NgramModel
 from slue_ner.decoding.ngram_file import read_model, write_model
 from slue_ner.decoding.ngram_training import train
-from slue_ner.pipelines.language_models import score_text
-from slue_ner.pipelines.sentences import SentenceOptions, read_sentences
+from slue_ner.inference.language_models import SentenceOptions, read_sentences, score_text
 
 GOLDEN = Path(__file__).parent / "golden"
 LMPLZ = os.environ.get("LMPLZ") or shutil.which("lmplz")

@@ -12,10 +12,10 @@ from text_models import save_bert_tagger, save_lookup_tagger, save_roberta_tagge
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from slue_ner.core.labels import COMBINED, RAW
+from slue_ner.inference.tagging import tag_words
 from slue_ner.models.ready_tagger import ready_tagger
 from slue_ner.models.text_tagger import bio_tags
 from slue_ner.models.transformer_tagger import pretrained_tagger
-from slue_ner.tasks.tagging import tag_words
 
 TYPES = ("GPE", "PERSON", "ORG")
 SCHEMES = {

@@ -13,7 +13,7 @@ from slue_ner.cli.config import compose_config, config_folder
 from slue_ner.models.building import build_encoder
 from slue_ner.models.families import family, model_class
 from slue_ner.models.options import EncoderOptions, build_config
-from slue_ner.tasks.config import train_config
+from slue_ner.tasks.registry import run_config
 
 # width, blocks, heads, mel bins, symbols; then values of the encoder by the formula below
 SIZES = {
@@ -104,4 +104,4 @@ def test_every_size_can_be_chosen_by_name_and_filled_up():
         values = yaml.safe_load((config_folder() / "encoder" / f"{name}.yaml").read_text())
         assert values == {"source": f"openai/whisper-{size}", "pad_to": None}
     overrides = ["encoder=whisper_large_v3", "encoder.pad_to=30"]
-    assert train_config(compose_config(overrides)).encoder.pad_to == 30.0
+    assert run_config(compose_config(overrides)).encoder.pad_to == 30.0

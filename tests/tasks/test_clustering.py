@@ -19,7 +19,7 @@ from slue_ner.models.options import EncoderOptions
 from slue_ner.models.saving import save_encoder
 from slue_ner.tasks import clustering
 from slue_ner.tasks.clustering import fit_clusters, load_clusters, phone_numbers
-from slue_ner.tasks.units import PretrainOptions
+from slue_ner.tasks.pretraining import Pretraining as PretrainOptions
 
 GRID = FrameGrid(hop=320, window=560)
 

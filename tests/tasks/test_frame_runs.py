@@ -10,8 +10,8 @@ from changed_corpora import change_corpus
 
 from slue_ner.core.types import EntitySpan
 from slue_ner.evaluation.counts import Counts
-from slue_ner.tasks.checkpoints import StopRequestedError
-from slue_ner.tasks.frames import best_counts
+from slue_ner.tasks.frame_task import best_counts
+from slue_ner.training.checkpoints import StopRequestedError
 
 QUICK = "trainer.max_updates=1"
 SCHEMES = ("binary", "bio", "per_label")

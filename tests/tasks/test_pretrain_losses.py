@@ -14,8 +14,8 @@ from slue_ner.models.ctc_model import Emissions
 from slue_ner.models.frames import valid_positions
 from slue_ner.models.gradients import check_gradients
 from slue_ner.models.pretrain_model import Guesses
-from slue_ner.tasks.config import train_config
-from slue_ner.tasks.new_task import new_task
+from slue_ner.tasks.registry import run_config
+from slue_ner.training.task import TrainingData
 
 
 @pytest.fixture
@@ -23,11 +23,11 @@ def build(tiny_values, tiny_pretraining, phone_corpus, tmp_path):
     """``build("task.objective=both")``: a task ready to compute losses; what it logs is kept."""
 
     def made(*overrides):
-        config = train_config(tiny_values(*tiny_pretraining, "encoder.dropout=0.0", *overrides))
+        config = run_config(tiny_values(*tiny_pretraining, "encoder.dropout=0.0", *overrides))
         train = read_manifest(phone_corpus / "fine-tune.jsonl")
         tune = read_manifest(phone_corpus / "tune.jsonl")
-        console = Console(file=io.StringIO())
-        task = new_task(config, train, tune, tmp_path, console=console).task
+        task = config.task.build(config, TrainingData(train, tune)).module
+        task.folder, task.console = tmp_path, Console(file=io.StringIO())
         task.prepare_data()
         task.setup("fit")
         task.logged = {}
@@ -180,7 +180,7 @@ def test_supervision_alone_hides_what_the_encoder_chooses(build, utterances):
     one, other = (float(task.losses(batch)[0].detach()) for _ in range(2))
     assert one != other
     assert set(task.logged) == {"train_ctc_loss"}
-    assert not (task.run_dir / "clusters.json").exists()
+    assert not (task.folder / "clusters.json").exists()
 
 
 def validate(task, batch) -> dict[str, float]:

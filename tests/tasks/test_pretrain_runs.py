@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from slue_ner.core.records import read_manifest, write_manifest
-from slue_ner.tasks.checkpoints import StopRequestedError
-from slue_ner.tasks.pretrain import PretrainTask
+from slue_ner.tasks.pretraining import PretrainModule as PretrainTask
+from slue_ner.training.checkpoints import StopRequestedError
 
 QUICK = "trainer.max_updates=1"
 SEVERAL = (

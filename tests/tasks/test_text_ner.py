@@ -14,14 +14,16 @@ from slue_ner.cli.config import compose_config
 from slue_ner.core.labels import COMBINED, RAW
 from slue_ner.core.records import read_manifest, write_manifest, write_predictions
 from slue_ner.core.types import EntitySpan, Prediction
+from slue_ner.inference.tagging import tag_words
 from slue_ner.models.text_tagger import TextTagger
-from slue_ner.tasks.checkpoints import StopRequestedError
-from slue_ner.tasks.signals import StopRequest
-from slue_ner.tasks.tagging import tag_words
-from slue_ner.tasks.text_config import text_config
-from slue_ner.tasks.text_ner import TextNERTask
-from slue_ner.tasks.text_training import fit_text, trained_tagger
+from slue_ner.tasks.registry import run_config
+from slue_ner.tasks.run import Run
+from slue_ner.tasks.text_task import TextModule
 from slue_ner.text.windows import Window
+from slue_ner.training.checkpoints import StopRequestedError
+from slue_ner.training.fit import fit
+from slue_ner.training.run_folder import RunFolder
+from slue_ner.training.signals import StopRequest
 
 
 @dataclass
@@ -51,7 +53,7 @@ def train(text_overrides, monkeypatch):
     def run(folder, *overrides, stop_after=None):
         watched = Watched(folder)
         requests = []
-        created, step = StopRequest.__init__, TextNERTask.training_step
+        created, step = StopRequest.__init__, TextModule.training_step
 
         def note(self):
             created(self)
@@ -66,11 +68,11 @@ def train(text_overrides, monkeypatch):
         output = io.StringIO()
         with monkeypatch.context() as patched:
             patched.setattr(StopRequest, "__init__", note)
-            patched.setattr(TextNERTask, "training_step", watch)
-            config = text_config(compose_config([*text_overrides, *overrides]))
+            patched.setattr(TextModule, "training_step", watch)
+            config = run_config(compose_config([*text_overrides, *overrides]))
             try:
                 console = Console(file=output, width=200)
-                watched.figures = fit_text(config, folder, console=console).figures
+                watched.figures = fit(config, folder, console=console).figures
             finally:
                 watched.printed = output.getvalue()
         return watched
@@ -81,8 +83,8 @@ def train(text_overrides, monkeypatch):
 
 
 def tagger_of(folder, text_overrides, *overrides, weights="best"):
-    config = text_config(compose_config([*text_overrides, *overrides]))
-    return trained_tagger(config, folder, weights=weights)
+    config = run_config(compose_config([*text_overrides, *overrides]))
+    return Run(RunFolder(folder), config).predictor(weights=weights).tagger
 
 
 LEARN = ("trainer.max_updates=40", "trainer.validate_every=20")
@@ -242,7 +244,7 @@ def test_scores_are_the_geometric_mean_of_the_tags_probabilities():
 )
 def test_a_wrong_value_is_refused_by_name(text_overrides, override, message):
     with pytest.raises(ValueError, match=message):
-        text_config(compose_config([*text_overrides, override]))
+        run_config(compose_config([*text_overrides, override]))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from slue_ner.models.adaptation.strategies import STRATEGIES
-from slue_ner.tasks.config import train_config
+from slue_ner.tasks.registry import run_config
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def changed(tiny_values):
 
 
 def test_a_composed_config_becomes_typed(tiny_values):
-    config = train_config(tiny_values("adaptation=lora", "adaptation.rank=4"))
+    config = run_config(tiny_values("adaptation=lora", "adaptation.rank=4"))
     assert config.adaptation == STRATEGIES["lora"](rank=4)
     assert config.data.evaluate == ["dev"]
     assert config.optim.lr == 0.003
@@ -66,11 +66,11 @@ def test_a_composed_config_becomes_typed(tiny_values):
 )
 def test_a_wrong_value_is_refused_by_name(changed, key, value, message):
     with pytest.raises(ValueError, match=message):
-        train_config(changed(key, value))
+        run_config(changed(key, value))
 
 
 def test_a_missing_value_is_named(tiny_values):
     values = tiny_values()
     del values["optim"]["lr"]
     with pytest.raises(ValueError, match=r"optim.lr is missing"):
-        train_config(values)
+        run_config(values)

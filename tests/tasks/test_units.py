@@ -7,8 +7,10 @@ import pytest
 
 from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import Utterance, Word
-from slue_ner.tasks.units import (
-    PretrainOptions,
+from slue_ner.tasks.pretraining import (
+    Pretraining as PretrainOptions,
+)
+from slue_ner.tasks.pretraining import (
     select_for_pretraining,
     unit_vocabulary,
     units,

@@ -15,13 +15,15 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from whisper_folders import generation
 
 from slue_ner.core.records import read_manifest
+from slue_ner.core.run_files import ENCODER_FOLDER
+from slue_ner.inference.transcribing import decode
 from slue_ner.models.building import build_encoder
 from slue_ner.models.options import EncoderOptions
-from slue_ner.pipelines.end_to_end import predict
-from slue_ner.pipelines.experiment import run_experiment
-from slue_ner.tasks.building import ENCODER_FOLDER, trained_model
-from slue_ner.tasks.checkpoints import StopRequestedError
-from slue_ner.tasks.config import train_config
+from slue_ner.systems.experiment import run_experiment
+from slue_ner.tasks.registry import run_config
+from slue_ner.tasks.run import Run
+from slue_ner.training.checkpoints import StopRequestedError
+from slue_ner.training.run_folder import RunFolder
 
 SECOND = "data.max_seconds=1"
 FROZEN = "adaptation=frozen_weighted_sum"
@@ -156,18 +158,13 @@ def long_audio(timed_corpus, tmp_path):
 
 def test_prediction_hears_audio_of_any_length(run, overrides, tiny_values, long_audio, tmp_path):
     run("run", SECOND)
-    config = train_config(tiny_values(*overrides, SECOND))
-    model, vocabulary = trained_model(config, tmp_path / "run")
+    config = run_config(tiny_values(*overrides, SECOND))
+    predictor = Run(RunFolder(tmp_path / "run"), config).recogniser()
     emitted: list[dict[str, np.ndarray]] = []
     for batch_seconds in (0.1, 100.0):
         emitted.append({})
-        found = predict(
-            model,
-            long_audio,
-            vocabulary=vocabulary,
-            batch_seconds=batch_seconds,
-            emissions=emitted[-1].__setitem__,
-        )
+        live = predictor.emit(long_audio, batch_seconds=batch_seconds, keep=emitted[-1].__setitem__)
+        found = decode(live, long_audio, vocabulary=predictor.vocabulary)
         assert [p.num_frames for p in found[:3]] == [185, 50, 1]
         assert [p.error for p in found[:3]] == [None] * 3
         assert "319 samples are too few for one frame" in (found[3].error or "")

@@ -1,0 +1,126 @@
+"""One experiment: train, predict the splits to report, score them, write ``metrics.json``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from slue_ner.core.files import write_json
+from slue_ner.core.listing import list_failures
+from slue_ner.core.provenance import provenance
+from slue_ner.core.records import SCHEMA, read_manifest, write_predictions
+from slue_ner.core.run_files import METRICS_FILE, PREDICTIONS, read_metrics
+from slue_ner.evaluation.bootstrap import BootstrapOptions
+from slue_ner.evaluation.score import score
+from slue_ner.evaluation.seen import training_phrases
+from slue_ner.models.device import pick_device
+from slue_ner.tasks.registry import run_config
+from slue_ner.tasks.run import Run
+from slue_ner.training.fit import fit
+from slue_ner.training.manifests import read_training
+from slue_ner.training.run_folder import RunFolder, claim_data, claim_folder, claimed
+from slue_ner.training.task import RunConfig
+
+
+def run_experiment(values: Mapping[str, Any], run_dir: Path, *, console: Console) -> dict[str, Any]:
+    """Train and evaluate a composed config; returns at once when that is already done.
+
+    Args:
+        values: the composed config as plain values.
+        run_dir: the run folder.
+        console: where progress goes.
+
+    Returns:
+        The content of ``metrics.json``.
+
+    Raises:
+        ValueError: for a config or data that cannot be used.
+    """
+    config = run_config(values)
+    _check_manifests(config)
+    manifests = {config.data.train: config.data.train_manifests[0]}
+    manifests |= {path: Path(path) for path in (*config.data.more, *config.data.unlabelled)}
+    manifests |= config.task.files()
+    manifests[config.data.tune] = config.data.tune_manifest
+    if (run_dir / METRICS_FILE).is_file():
+        claim_folder(run_dir, values)
+        claim_data(run_dir, manifests)
+        console.print(f"{run_dir} is finished already", highlight=False)
+        finished: dict[str, Any] = read_metrics(run_dir)
+        return finished
+    with claimed(run_dir, values, manifests):
+        return _train_and_evaluate(config, run_dir, console=console)
+
+
+def _train_and_evaluate(config: RunConfig, run_dir: Path, *, console: Console) -> dict[str, Any]:
+    origin = provenance()  # of the code that trains: the checkout may move on meanwhile
+    done = fit(config, run_dir, console=console)
+    metrics: dict[str, Any] = {
+        "schema": SCHEMA,
+        "run": {
+            "name": config.name,
+            "seed": config.seed,
+            **origin,
+            "adaptation": done.report.to_json(),
+            "training": done.figures,
+        },
+        "splits": {},
+    }
+    if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:
+        run = Run(RunFolder(run_dir), config)
+        device = pick_device("cpu" if config.trainer.accelerator == "cpu" else "auto")
+        config.task.finish(config, run.folder, device=device, console=console)
+        for split in _splits_to_report(config):
+            started = time.perf_counter()
+            scores = _evaluate(run, split, device=device, console=console)
+            seconds = time.perf_counter() - started
+            metrics["splits"][split] = {**scores, "evaluation_seconds": seconds}
+        write_json(run_dir / METRICS_FILE, metrics)
+    return metrics
+
+
+def _evaluate(run: Run, split: str, *, device: torch.device, console: Console) -> dict[str, Any]:
+    """Predict a split and score it; the score object."""
+    data = run.config.data
+    references = read_manifest(Path(data.root) / f"{split}.jsonl")
+    predictions = run.predictor().predict(references, device=device)
+    failures = list_failures(predictions)
+    if failures is not None:
+        console.print(f"{split}: {failures}", highlight=False, markup=False)
+    write_predictions(run.folder.path / PREDICTIONS / f"{split}.jsonl", predictions)
+    return score(
+        references,
+        predictions,
+        intervals=BootstrapOptions(),
+        seen_phrases=training_phrases(read_training(data)),
+    ).to_json()
+
+
+def _splits_to_report(config: RunConfig) -> list[str]:
+    return config.data.evaluate if config.task.is_scored else []
+
+
+def _check_manifests(config: RunConfig) -> None:
+    """Find out now, not after hours of training, that a split to report is not there."""
+    root = Path(config.data.root)
+    for option, path in config.task.files().items():
+        if not path.is_file():
+            raise ValueError(f"{option}={path} does not exist or is no file")
+    for name in (*config.data.more, *config.data.unlabelled):
+        if not Path(name).is_file():
+            raise ValueError(
+                f"{name} of data.more or data.unlabelled does not exist; run `slue-ner prepare` "
+                "first"
+            )
+    for split in (config.data.train, config.data.tune, *_splits_to_report(config)):
+        if not (root / f"{split}.jsonl").is_file():
+            found = ", ".join(sorted(path.stem for path in root.glob("*.jsonl"))) or "none"
+            raise ValueError(
+                f"data.root={root} has no {split}.jsonl (splits found: {found}); run "
+                "`slue-ner prepare` first, or name other splits in data.evaluate"
+            )
