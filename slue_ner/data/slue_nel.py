@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from slue_ner.core.files import sha256
 from slue_ner.core.listing import shown
-from slue_ner.core.types import Utterance
+from slue_ner.core.records import read_manifest
+from slue_ner.core.types import EntitySpan, Utterance
 from slue_ner.data.dataset import PreparedDataset
 from slue_ner.data.hub_parquet import has_parquet
 from slue_ner.data.intake import finish_dataset
-from slue_ner.data.slue_nel_files import is_official, read_official_rows
-from slue_ner.data.slue_nel_hub import CONFIG, KIND, read_hub_rows
-from slue_ner.data.slue_nel_join import join_ner, read_ner
-from slue_ner.data.slue_nel_row import NelRow, NelUtterance, nel_utterance
+from slue_ner.data.slue_nel_rows import (
+    CONFIG,
+    KIND,
+    NelRow,
+    is_official,
+    read_hub_rows,
+    read_official_rows,
+)
+from slue_ner.data.slue_nel_utterance import NelUtterance, nel_utterance
 from slue_ner.data.survey import Progress
+
+_SPLITS = ("dev", "test")
 
 
 def prepare_slue_nel(
@@ -49,7 +58,7 @@ def prepare_slue_nel(
     out = Path(out)
     if ner is not None and Path(ner).resolve() == out.resolve():
         raise ValueError(f"{out} holds the NER manifests; choose another folder")
-    known = None if ner is None else read_ner(ner)
+    known = None if ner is None else _read_ner(ner)
     rows, origin = _rows(source, out, with_audio=ner is None, revision=revision, progress=progress)
     splits, notes = _labelled(rows, match)
     if ner is not None and known is not None and splits:
@@ -65,6 +74,65 @@ def prepare_slue_nel(
         listen=listen,
         progress=progress,
     )
+
+
+def join_ner(
+    nel: Mapping[str, Sequence[Utterance]], ner: Mapping[str, Utterance]
+) -> tuple[dict[str, list[Utterance]], list[str]]:
+    """Put word and entity times of the NEL utterances to the NER utterances of the same id.
+
+    Entities are those of NEL, with NER's label where both have one at the same place, and those
+    of NER that overlap none of them: types that NEL leaves out stay, without times. Where the
+    texts differ, NEL's is taken. What only one of the two has is left out.
+
+    Returns:
+        Utterances by split, and sentences about what was left out or differs.
+
+    Raises:
+        ValueError: when the two have no id in common.
+    """
+    joined: dict[str, list[Utterance]] = {}
+    notes: list[str] = []
+    texts, entities, untimed = [], [], 0
+    for split, utterances in nel.items():
+        common = [utterance for utterance in utterances if utterance.id in ner]
+        joined[split] = [_joined(utterance, ner[utterance.id]) for utterance in common]
+        notes += _only_in_one(split, utterances, ner)
+        for utterance, result in zip(common, joined[split], strict=True):
+            untimed += sum(entity.start is None for entity in result.entities)
+            if utterance.text != ner[utterance.id].text:
+                texts.append(utterance.id)
+            elif not _spans(utterance) <= _spans(ner[utterance.id]):
+                entities.append(utterance.id)
+    if not any(joined.values()):
+        raise ValueError(
+            "no id of the NEL data is in the NER manifests; prepare both from the same corpus"
+        )
+    if texts:
+        notes.append(f"{len(texts)} texts differ from NER's, NEL's are taken: {shown(texts)}")
+    if entities:
+        notes.append(
+            f"{len(entities)} utterances have entities that NER does not have at that place, "
+            f"they are taken from NEL: {shown(entities)}"
+        )
+    if untimed:
+        notes.append(f"{untimed} entities are in NER alone and have no times")
+    return joined, notes
+
+
+def _read_ner(folder: Path) -> dict[str, Utterance]:
+    """Utterances by id of dev and test of a prepared data set.
+
+    Raises:
+        ValueError: when there is not one of these manifests.
+    """
+    paths = [path for split in _SPLITS if (path := Path(folder) / f"{split}.jsonl").is_file()]
+    if not paths:
+        raise ValueError(
+            f"{folder}: no dev.jsonl or test.jsonl; give the folder "
+            "that `slue-ner prepare slue-voxpopuli` wrote"
+        )
+    return {utterance.id: utterance for path in paths for utterance in read_manifest(path)}
 
 
 def _rows(
@@ -99,7 +167,7 @@ def _labelled(
     """Utterances of the splits that have entities, and sentences about what is odd in them."""
     splits: dict[str, list[Utterance]] = {}
     notes: list[str] = []
-    for split in ("dev", "test"):
+    for split in _SPLITS:
         if not any(row.entities for row in rows.get(split, ())):
             what = (
                 "not one of its rows has entities (blind)" if split in rows else "it is not there"
@@ -140,3 +208,45 @@ def _search_notes(split: str, made: Sequence[NelUtterance]) -> list[str]:
             f"{len(unaligned)} utterances of {split} have no word times: {shown(unaligned)}"
         )
     return notes
+
+
+def _joined(nel: Utterance, ner: Utterance) -> Utterance:
+    """One utterance of both, see ``join_ner``."""
+    if nel.text != ner.text:
+        return replace(
+            nel,
+            audio=ner.audio,
+            num_samples=ner.num_samples,
+            sample_rate=ner.sample_rate,
+            speaker=ner.speaker,
+        )
+    known = {(entity.start_char, entity.end_char): entity for entity in ner.entities}
+    timed = [
+        replace(entity, label=known.get((entity.start_char, entity.end_char), entity).label)
+        for entity in nel.entities
+    ]
+    others = [e for e in ner.entities if not any(_overlap(e, entity) for entity in timed)]
+    others = [replace(entity, words=None, start=None, end=None) for entity in others]
+    entities = sorted([*timed, *others], key=lambda entity: entity.start_char or 0)
+    return replace(ner, split=nel.split, words=nel.words, entities=tuple(entities))
+
+
+def _only_in_one(split: str, nel: Sequence[Utterance], ner: Mapping[str, Utterance]) -> list[str]:
+    ids = {utterance.id for utterance in nel}
+    only_nel = [utterance.id for utterance in nel if utterance.id not in ner]
+    only_ner = [u.id for u in ner.values() if u.split == split and u.id not in ids]
+    return [
+        f"{len(only)} utterances of {split} are in {name} alone and left out: {shown(only)}"
+        for name, only in (("NEL", only_nel), ("NER", only_ner))
+        if only
+    ]
+
+
+def _spans(utterance: Utterance) -> set[tuple[int | None, int | None]]:
+    return {(entity.start_char, entity.end_char) for entity in utterance.entities}
+
+
+def _overlap(one: EntitySpan, other: EntitySpan) -> bool:
+    assert one.start_char is not None and other.end_char is not None
+    assert one.end_char is not None and other.start_char is not None
+    return one.start_char < other.end_char and other.start_char < one.end_char
