@@ -15,8 +15,8 @@ from slue_ner.core.groups import speaker_name
 from slue_ner.core.suggest import nearest
 from slue_ner.core.types import Utterance
 from slue_ner.data.dataset import PreparedDataset, clear_dataset
-from slue_ner.data.hub_audio import AudioFolder
 from slue_ner.data.hub_parquet import (
+    AudioFolder,
     column_names,
     num_rows,
     opened_parquet,

@@ -1,7 +1,12 @@
-"""The parquet files of a hub data set: where they are, and their rows with errors that name one."""
+"""A hub data set in parquet: where its files are, their rows, and the audio in these.
+
+Files are here already or fetched from the hub, with errors that say what to do; an error in a row
+names it.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,9 +18,9 @@ import pyarrow
 import pyarrow.parquet as parquet
 
 from slue_ner.core.suggest import nearest
-from slue_ner.data.hub_download import download_parquet
 
 _ROWS_AT_ONCE = 64  # about 6 MB of audio
+_LONGEST_NAME = 150
 
 
 def has_parquet(folder: Path, *, config: str) -> bool:
@@ -45,7 +50,7 @@ def parquet_folder(
         )
     if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(source)):
         raise ValueError(f"{source}: no such folder, nor a data set's id like {example!r}")
-    folder, commit = download_parquet(str(source), config=config, revision=revision)
+    folder, commit = _downloaded(str(source), config=config, revision=revision)
     return folder, {"id": str(source), "revision": commit}
 
 
@@ -135,3 +140,90 @@ def parallel_lists(
             "they should have one each per entity or word"
         )
     return list(zip(*columns, strict=True))
+
+
+class AudioFolder:
+    """Writes ``<folder>/<split>/<id>.<extension>`` and keeps the names apart.
+
+    Ids of SLUE hold ``:``, which some file systems refuse; everything but letters, digits,
+    ``.``, ``_`` and ``-`` becomes ``_``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+        self._id_of: dict[str, str] = {}
+
+    def write(self, id_: str, audio: dict[str, Any] | None, *, split: str) -> Path:
+        """Write the ``{"bytes", "path"}`` of one row, whatever it holds.
+
+        Whoever reads the file says what is wrong with it; no bytes at all make an empty one.
+
+        Returns:
+            The absolute path of the file.
+        """
+        content = (audio or {}).get("bytes") or b""
+        name = self._name(id_, split) + _extension(content, (audio or {}).get("path"))
+        path = self.folder / split / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return path
+
+    def _name(self, id_: str, split: str) -> str:
+        name = re.sub(r"[^A-Za-z0-9._-]", "_", id_)[:_LONGEST_NAME]
+        key = f"{split}/{name}".lower()
+        if self._id_of.setdefault(key, id_) == id_:
+            return name
+        return f"{name}-{hashlib.sha256(id_.encode()).hexdigest()[:12]}"
+
+
+def _extension(content: bytes, path: str | None) -> str:
+    """What the bytes are, or else what the row's path says they are."""
+    if content[:4] == b"RIFF" and content[8:12] == b"WAVE":
+        return ".wav"
+    for start, extension in ((b"OggS", ".ogg"), (b"fLaC", ".flac"), (b"ID3", ".mp3")):
+        if content.startswith(start):
+            return extension
+    if content[:1] == b"\xff" and content[1:2] >= b"\xe0":
+        return ".mp3"
+    named = re.search(r"\.[A-Za-z0-9]{1,5}$", path or "")
+    return named[0].lower() if named else ".audio"
+
+
+def _downloaded(id_: str, *, config: str, revision: str | None) -> tuple[Path, str]:
+    """Download ``<config>/*.parquet`` into the hub's cache (at once when it is there already).
+
+    Only parquet is fetched, so no code of the data set can run.
+
+    Returns:
+        The folder of the snapshot, and the commit it is.
+
+    Raises:
+        ValueError: with the way out for a gate, an unknown id or revision, or no network.
+    """
+    # takes a second to import, and local files do not need it
+    from huggingface_hub import constants, errors, snapshot_download
+
+    try:
+        folder = snapshot_download(
+            id_, repo_type="dataset", revision=revision, allow_patterns=f"{config}/*.parquet"
+        )
+    except (errors.RevisionNotFoundError, errors.RevisionResolutionError) as error:
+        raise ValueError(
+            f"{id_} has no revision {revision!r} on the hub; leave it out for the newest"
+        ) from error
+    except errors.RepositoryNotFoundError as error:  # a gate is one, too, for who has no token
+        raise ValueError(
+            f"{id_} cannot be downloaded ({type(error).__name__}): accept its conditions at "
+            f"{constants.ENDPOINT}/datasets/{id_}, then run `hf auth login` or set HF_TOKEN; "
+            "or download its parquet files there and give their folder"
+        ) from error
+    except Exception as error:  # the hub's client passes errors of several HTTP libraries on
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if isinstance(error, errors.LocalEntryNotFoundError):
+            reason = "no network, or HF_HUB_OFFLINE is set, and it is not in the hub's cache"
+        raise ValueError(
+            f"{id_} is no folder here, and as a data set of the hub it cannot be downloaded "
+            f"({reason}): check the name and the network; or download its {config}/*.parquet files "
+            "elsewhere and give their folder"
+        ) from error
+    return Path(folder), Path(folder).name

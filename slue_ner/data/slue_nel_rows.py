@@ -19,8 +19,8 @@ from slue_ner.core.groups import speaker_name
 from slue_ner.core.time import Seconds
 from slue_ner.core.types import Word
 from slue_ner.data.dataset import clear_dataset
-from slue_ner.data.hub_audio import AudioFolder
 from slue_ner.data.hub_parquet import (
+    AudioFolder,
     num_rows,
     parallel_lists,
     parquet_folder,
