@@ -10,7 +10,6 @@ from slue_ner.core.files import sha256
 from slue_ner.core.listing import list_reasons, shown
 from slue_ner.core.records import read_manifest
 from slue_ner.core.types import Utterance, Word
-from slue_ner.data.alignment_marks import is_mark
 from slue_ner.data.dataset import (
     SPLITS,
     UNLABELLED,
@@ -19,8 +18,7 @@ from slue_ner.data.dataset import (
     write_dataset,
 )
 from slue_ner.data.time_sources import WordTimes, read_word_times
-from slue_ner.data.word_fit import with_word_times
-from slue_ner.data.word_order import TimeChanges
+from slue_ner.data.word_fit import TimeChanges, is_mark, with_word_times
 
 
 def prepare_word_times(manifest: Path, out: Path, *, source: Path) -> PreparedDataset:

@@ -18,9 +18,9 @@ from slue_ner.data.dataset import (
     write_dataset,
 )
 from slue_ner.data.marks import settle_marks
-from slue_ner.data.own_words import with_own_words
 from slue_ner.data.splits import with_dev, with_tune
 from slue_ner.data.survey import Progress, Survey, survey_audio, unusable_audio
+from slue_ner.data.word_fit import with_own_words
 
 _TRAINED_ON = ("fine-tune", "tune", UNLABELLED)
 

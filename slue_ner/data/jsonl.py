@@ -20,9 +20,8 @@ from slue_ner.core.validation import check_utterance
 from slue_ner.data.dataset import SPLITS, UNLABELLED, PreparedDataset
 from slue_ner.data.intake import finish_dataset
 from slue_ner.data.own_record import TextRules, own_utterance
-from slue_ner.data.own_words import with_entity_times
 from slue_ner.data.survey import Progress
-from slue_ner.data.word_order import TimeChanges
+from slue_ner.data.word_fit import TimeChanges, with_entity_times
 
 
 def prepare_jsonl(
