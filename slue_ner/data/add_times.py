@@ -10,6 +10,7 @@ from slue_ner.core.files import sha256
 from slue_ner.core.listing import list_reasons, shown
 from slue_ner.core.records import read_manifest
 from slue_ner.core.types import Utterance, Word
+from slue_ner.data.aligner_files import WordTimes, read_word_times
 from slue_ner.data.dataset import (
     SPLITS,
     UNLABELLED,
@@ -17,7 +18,6 @@ from slue_ner.data.dataset import (
     check_unique_ids,
     write_dataset,
 )
-from slue_ner.data.time_sources import WordTimes, read_word_times
 from slue_ner.data.word_fit import TimeChanges, is_mark, with_word_times
 
 

@@ -18,6 +18,7 @@ from slue_ner.core.files import sha256
 from slue_ner.core.groups import speaker_name
 from slue_ner.core.time import Seconds
 from slue_ner.core.types import Word
+from slue_ner.data.aligner_files import textgrid_files, textgrid_of, words_tier
 from slue_ner.data.dataset import clear_dataset
 from slue_ner.data.hub_parquet import (
     AudioFolder,
@@ -29,7 +30,6 @@ from slue_ner.data.hub_parquet import (
 )
 from slue_ner.data.slue_tsv import tsv_rows
 from slue_ner.data.survey import Progress
-from slue_ner.data.time_sources import textgrid_files, textgrid_of, words_tier
 
 CONFIG = "vp_nel"
 KIND = "slue-nel"
