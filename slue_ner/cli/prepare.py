@@ -119,7 +119,7 @@ def _jsonl(options: argparse.Namespace, progress: Progress) -> PreparedDataset:
 
 
 def _text(options: argparse.Namespace, progress: Progress) -> PreparedDataset:
-    from slue_ner.data.text_only import prepare_text
+    from slue_ner.data.labelled_text import prepare_text
 
     return prepare_text(
         options.files,

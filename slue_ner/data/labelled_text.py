@@ -1,7 +1,11 @@
-"""Labelled text without audio: SLUE's TSV files, manifests, or JSON lines."""
+"""Labelled text without audio: SLUE's TSV files, manifests, or JSON lines.
+
+Language models and text NER read it as manifests; a synthetic corpus speaks it.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,13 +13,14 @@ from typing import Any
 
 from slue_ner.core.canonical import Changes
 from slue_ner.core.canonical_records import Note, warn
+from slue_ner.core.files import sha256
 from slue_ner.core.groups import speaker_name
 from slue_ner.core.lines import json_object, numbered_lines
 from slue_ner.core.listing import shown
 from slue_ner.core.records import read_manifest
 from slue_ner.core.suggest import nearest
 from slue_ner.core.types import Utterance
-from slue_ner.data.dataset import SPLITS
+from slue_ner.data.dataset import SPLITS, PreparedDataset, clear_dataset, write_dataset
 from slue_ner.data.marks import settle_marks
 from slue_ner.data.slue_tsv import read_slue_tsv
 from slue_ner.data.splits import with_tune
@@ -24,6 +29,86 @@ from slue_ner.text.published import canonical_spans
 
 _KEYS = ("id", "text", "entities", "split", "speaker")
 _ENTITY_KEYS = ("label", "start_char", "end_char", "phrase")
+
+
+def prepare_text(
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    leave_out: Iterable[Path] = (),
+    tune_share: float = 0.1,
+    seed: int = 0,
+    marks: str = "keep",
+) -> PreparedDataset:
+    """Write manifests of text; their utterances have no audio.
+
+    Args:
+        paths: SLUE's ``.tsv`` files, manifests, or JSON lines, see ``read_labelled_text``.
+        out: folder for the manifests.
+        leave_out: manifests whose utterances will be tuned or scored on: what shares an id or a
+            text with them is left out, so that no model has read it.
+        tune_share: of fine-tune to hold out as tune, unless there is a tune split.
+        seed: of what is held out.
+        marks: what becomes of text that cannot be written as symbols, see ``settle_marks``.
+
+    Raises:
+        ValueError: naming the file and line.
+    """
+    out, leave_out = Path(out), [Path(path) for path in leave_out]
+    splits, notes = labelled_splits(
+        paths, leave_out=leave_out, tune_share=tune_share, seed=seed, marks=marks
+    )
+    if not splits:
+        raise ValueError("no text is left; give other text, or leave fewer manifests out")
+    source = {
+        "kind": "text",
+        "path": os.path.relpath(Path(paths[0]).resolve(), out.resolve()),
+        "files": {Path(path).name: sha256(Path(path)) for path in paths},
+        "left_out": {path.name: sha256(path) for path in leave_out},
+        "options": {"tune_share": tune_share, "seed": seed, "marks": marks},
+        "warnings": notes,
+    }
+    clear_dataset(out, source=source)
+    return PreparedDataset(out, write_dataset(out, splits, source=source), tuple(notes))
+
+
+def labelled_splits(
+    paths: Iterable[Path],
+    *,
+    leave_out: Iterable[Path] = (),
+    tune_share: float,
+    seed: int,
+    marks: str,
+) -> tuple[dict[str, list[Utterance]], list[str]]:
+    """Labelled text by split, with a tune split, marks settled and empty texts left out.
+
+    Args:
+        paths: as ``read_labelled_text``.
+        leave_out: manifests, of which no id and no text may be among the result.
+        tune_share: of fine-tune to hold out as tune, unless there is a tune split.
+        seed: of what is held out.
+        marks: see ``settle_marks``.
+
+    Returns:
+        The splits, empty ones left out, and what a user should know about them.
+
+    Raises:
+        ValueError: as ``read_labelled_text``.
+    """
+    notes: list[str] = []
+    splits = read_labelled_text(paths, note=notes.append)
+    heard = [utterance for path in leave_out for utterance in read_manifest(path)]
+    if heard:
+        splits, note = _without(splits, heard)
+        notes.append(note)
+    settled, marked = settle_marks(splits, marks)
+    splits, warnings = with_tune(settled, share=tune_share, seed=seed)
+    notes += [*marked, *warnings]
+    empty = [u.id for utterances in splits.values() for u in utterances if not u.text]
+    if empty:
+        notes.append(f"{len(empty)} utterances without a word are left out: {shown(empty)}")
+    said = {split: [u for u in utterances if u.text] for split, utterances in splits.items()}
+    return {split: utterances for split, utterances in said.items() if utterances}, notes
 
 
 def read_labelled_text(paths: Iterable[Path], *, note: Note = warn) -> dict[str, list[Utterance]]:
@@ -64,45 +149,6 @@ def read_labelled_text(paths: Iterable[Path], *, note: Note = warn) -> dict[str,
     if not splits:
         raise ValueError("there is no text; give a .tsv or .jsonl file with lines")
     return {split: splits[split] for split in SPLITS if split in splits}
-
-
-def labelled_splits(
-    paths: Iterable[Path],
-    *,
-    leave_out: Iterable[Path] = (),
-    tune_share: float,
-    seed: int,
-    marks: str,
-) -> tuple[dict[str, list[Utterance]], list[str]]:
-    """Labelled text by split, with a tune split, marks settled and empty texts left out.
-
-    Args:
-        paths: as ``read_labelled_text``.
-        leave_out: manifests, of which no id and no text may be among the result.
-        tune_share: of fine-tune to hold out as tune, unless there is a tune split.
-        seed: of what is held out.
-        marks: see ``settle_marks``.
-
-    Returns:
-        The splits, empty ones left out, and what a user should know about them.
-
-    Raises:
-        ValueError: as ``read_labelled_text``.
-    """
-    notes: list[str] = []
-    splits = read_labelled_text(paths, note=notes.append)
-    heard = [utterance for path in leave_out for utterance in read_manifest(path)]
-    if heard:
-        splits, note = _without(splits, heard)
-        notes.append(note)
-    settled, marked = settle_marks(splits, marks)
-    splits, warnings = with_tune(settled, share=tune_share, seed=seed)
-    notes += [*marked, *warnings]
-    empty = [u.id for utterances in splits.values() for u in utterances if not u.text]
-    if empty:
-        notes.append(f"{len(empty)} utterances without a word are left out: {shown(empty)}")
-    said = {split: [u for u in utterances if u.text] for split, utterances in splits.items()}
-    return {split: utterances for split, utterances in said.items() if utterances}, notes
 
 
 def _without(
