@@ -19,10 +19,9 @@ from slue_ner.data.dataset import (
     clear_dataset,
     write_dataset,
 )
-from slue_ner.data.grammar import Sentence
+from slue_ner.data.grammar import Sentence, write_sentences
 from slue_ner.data.labelled_text import labelled_splits
 from slue_ner.data.random_words import RANDOM_WORDS, write_random_sentences
-from slue_ner.data.sentences import write_sentences
 from slue_ner.data.spoken import speak_scripts
 from slue_ner.data.survey import Progress
 from slue_ner.data.voices import BASES
