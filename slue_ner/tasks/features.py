@@ -17,15 +17,18 @@ from torch import Tensor
 
 from slue_ner.core.files import sha256
 from slue_ner.core.types import Utterance
-from slue_ner.data.cache_room import (
+from slue_ner.data.features import (
+    INDEX_FILE,
     NO_SPACE,
     USERS_LOCK,
+    FeatureOptions,
+    States,
     free_bytes,
     locked,
     make_room,
     remove_unused,
+    write_states,
 )
-from slue_ner.data.features import INDEX_FILE, FeatureOptions, States, write_states
 from slue_ner.data.loading import evaluation_loader
 from slue_ner.models.encoder import SpeechEncoder
 from slue_ner.models.mixing import Layers

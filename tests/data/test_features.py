@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from slue_ner.data import features
-from slue_ner.data.cache_room import make_room
 from slue_ner.data.features import (
     DTYPES,
     FeatureOptions,
     States,
+    make_room,
     write_states,
 )
 

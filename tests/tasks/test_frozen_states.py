@@ -306,7 +306,7 @@ def test_a_folder_that_cannot_be_made_is_named(
 KILLED = """
 import os, signal, sys, torch
 from pathlib import Path
-from slue_ner.data.cache_room import locked
+from slue_ner.data.features import locked
 from slue_ner.data.features import write_states
 root = Path(sys.argv[1])
 def utterances():
