@@ -28,9 +28,9 @@ from torch import Tensor
 
 from slue_ner.core.files import read_json, write_json
 
-STATES_FILE = "states.bin"
+_STATES_FILE = "states.bin"
 INDEX_FILE = "index.json"
-UNFINISHED = ".unfinished"
+_UNFINISHED = ".unfinished"
 
 USERS_LOCK = "users.lock"
 """Shared by those who use any entry of a cache that goes with them."""
@@ -113,7 +113,7 @@ class States:
         return tensor.view(self.num_layers, num_frames, self.size)
 
     def _map(self) -> None:
-        file = self.folder / STATES_FILE
+        file = self.folder / _STATES_FILE
         if file.stat().st_size:  # no audio at all could be read otherwise
             self._mapped.append(np.memmap(file, _NUMPY_TYPES[self.dtype], mode="r"))
 
@@ -144,14 +144,14 @@ def write_states(
     Raises:
         OSError: naming the folder when it cannot be written.
     """
-    unfinished = folder.with_name(f".{folder.name}{UNFINISHED}")
+    unfinished = folder.with_name(f".{folder.name}{_UNFINISHED}")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         unfinished.mkdir(exist_ok=True)
         places: list[tuple[str, int, int]] = []
         errors: dict[str, str] = {}
         first = 0
-        with (unfinished / STATES_FILE).open("wb") as file:
+        with (unfinished / _STATES_FILE).open("wb") as file:
             for id, states in utterances:
                 if isinstance(states, str):
                     errors[id] = states
@@ -183,15 +183,6 @@ def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def locked_now(path: Path) -> Iterator[bool]:
-    """Hold the lock file ``path`` alone if nobody else does; whether it is held."""
-    with suppress(BlockingIOError), _open(path, fcntl.LOCK_EX | fcntl.LOCK_NB):
-        yield True
-        return
-    yield False
-
-
 def make_room(folder: Path, needed: int, *, limit: int) -> bool:
     """Remove the entries used longest ago until ``needed`` bytes more stay within ``limit``.
 
@@ -202,10 +193,10 @@ def make_room(folder: Path, needed: int, *, limit: int) -> bool:
     """
     if needed > limit:
         return False
-    for left in folder.glob(f".*{UNFINISHED}"):
-        _remove(left, folder / f"{left.name[1 : -len(UNFINISHED)]}.lock")
+    for left in folder.glob(f".*{_UNFINISHED}"):
+        _remove(left, folder / f"{left.name[1 : -len(_UNFINISHED)]}.lock")
     entries = sorted(folder.glob(f"*/{INDEX_FILE}"), key=lambda path: path.stat().st_mtime)
-    sizes = {entry.parent: (entry.parent / STATES_FILE).stat().st_size for entry in entries}
+    sizes = {entry.parent: (entry.parent / _STATES_FILE).stat().st_size for entry in entries}
     total = sum(sizes.values())
     for entry, size in sizes.items():
         if total + needed > limit and _remove(entry, entry.with_suffix(".lock")):
@@ -217,7 +208,7 @@ def remove_unused(root: Path) -> None:
     """Remove a whole cache, unless a living process uses it."""
     if not root.is_dir():
         return
-    with locked_now(root / USERS_LOCK) as free:
+    with _locked_now(root / USERS_LOCK) as free:
         if free:
             shutil.rmtree(root, ignore_errors=True)
 
@@ -229,9 +220,18 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
+@contextmanager
+def _locked_now(path: Path) -> Iterator[bool]:
+    """Hold the lock file ``path`` alone if nobody else does; whether it is held."""
+    with suppress(BlockingIOError), _open(path, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        yield True
+        return
+    yield False
+
+
 def _remove(folder: Path, lock: Path) -> bool:
     """Remove a folder, and its lock, unless a living process holds it; whether it is gone."""
-    with locked_now(lock) as free:
+    with _locked_now(lock) as free:
         if free:
             shutil.rmtree(folder, ignore_errors=True)
             lock.unlink()

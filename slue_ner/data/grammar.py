@@ -22,15 +22,14 @@ from slue_ner.core.suggest import nearest
 from slue_ner.data.dataset import SPLITS
 from slue_ner.text.normalize import LabeledSpan, ner_form
 
-PRESETS = ("easy", "wide")
-MIN_WORDS = 3
-
 MAX_WORDS: Mapping[str, int] = {"easy": 9, "wide": 16}
 """Longest sentence of each preset, in words of the NER form."""
 
 UNSEEN_SHARE = 0.30
 """At least this share of all entities of dev, and of test, are names absent from training."""
 
+_PRESETS = ("easy", "wide")
+_MIN_WORDS = 3
 _NAME_LABELS = ("PERSON", "PLACE", "ORG", "LAW")
 _SLOT = re.compile(r"\{(\w+)\}")
 _POOL_SIZE = 3_000
@@ -112,15 +111,15 @@ def write_sentences(
     """
     lexicon = load_lexicon(preset, seed=seed)
     limit = MAX_WORDS[preset] if max_words is None else max_words
-    if limit < MIN_WORDS:
-        raise ValueError(f"max_words should be at least {MIN_WORDS}, got {limit}")
+    if limit < _MIN_WORDS:
+        raise ValueError(f"max_words should be at least {_MIN_WORDS}, got {limit}")
     order = tuple(reversed(SPLITS))
     for split, count in num_sentences.items():
         if split not in order:
             raise ValueError(f"unknown split {split!r}; the splits are {', '.join(order)}")
         if count < 0:
             raise ValueError(f"split {split}: the number of sentences is {count}, below 0")
-    writer = SentenceWriter(lexicon, limit)
+    writer = _SentenceWriter(lexicon, limit)
     written = {
         split: writer.write(split, num_sentences[split], random.Random(f"{preset} {seed} {split}"))
         for split in order
@@ -162,7 +161,39 @@ def check_unseen(sentences: Mapping[str, Sequence[Sentence]]) -> None:
             )
 
 
-class SentenceWriter:
+def load_lexicon(preset: str, *, seed: int) -> Lexicon:
+    """The lexicon of a preset, its names dealt to train, dev and test.
+
+    In ``easy`` a held-out name is a new combination of words that train names have too; in
+    ``wide`` some held-out names are words that occur nowhere else.
+
+    Raises:
+        ValueError: naming the known presets.
+    """
+    if preset not in _PRESETS:
+        raise ValueError(f"unknown preset {preset!r}; {nearest(preset, (*_PRESETS, 'words'))}")
+    text = files("slue_ner.data").joinpath("lexicon.json").read_text(encoding="utf-8")
+    record = json.loads(text)[preset]
+    generator = random.Random(f"lexicon {preset} {seed}")
+    rules: Rules = record["rules"]
+    seen: set[str] = set()
+    names: dict[str, NamePool] = {}
+    for label in record["names"]:
+        patterns = []
+        for pattern in rules[label]:
+            phrases = [p for p in _pool(rules, pattern, generator) if entity_phrase(p) not in seen]
+            seen.update(map(entity_phrase, phrases))
+            patterns.append(phrases)
+        names[label] = _deal(patterns, generator, known_words=record["known_words"])
+    return Lexicon(rules, names, tuple(record["templates"]))
+
+
+def entity_phrase(phrase: str) -> str:
+    """The part of a phrase that is the entity: inside the brackets, or all of it."""
+    return phrase.partition("[")[2].partition("]")[0] or phrase
+
+
+class _SentenceWriter:
     """Draws sentences from a lexicon and remembers them, so that none is written twice.
 
     Args:
@@ -212,8 +243,8 @@ class SentenceWriter:
             if tries > _MOST_TRIES:
                 raise ValueError(
                     f"split {split}: cannot make {num_sentences} different sentences of "
-                    f"{MIN_WORDS} to {self._max_words} words, found {len(sentences)}; ask for "
-                    f"fewer, raise max_words, or use another preset of {', '.join(PRESETS)}"
+                    f"{_MIN_WORDS} to {self._max_words} words, found {len(sentences)}; ask for "
+                    f"fewer, raise max_words, or use another preset of {', '.join(_PRESETS)}"
                 )
             sentence = self._draw(part, generator)
             entities = num_entities + len(sentence.spans)
@@ -261,7 +292,7 @@ class SentenceWriter:
         words = text.split()
         phrases = [entity.phrase for entity in entities]
         return (
-            MIN_WORDS <= len(words) <= self._max_words
+            _MIN_WORDS <= len(words) <= self._max_words
             and sentence.text not in self._written
             and len(set(phrases)) == len(phrases)
             and not _stutters(words)
@@ -277,38 +308,6 @@ class SentenceWriter:
             for first in range(len(words) - length + 1)
         }
         return any(not names.isdisjoint(said) for names in foreign)
-
-
-def load_lexicon(preset: str, *, seed: int) -> Lexicon:
-    """The lexicon of a preset, its names dealt to train, dev and test.
-
-    In ``easy`` a held-out name is a new combination of words that train names have too; in
-    ``wide`` some held-out names are words that occur nowhere else.
-
-    Raises:
-        ValueError: naming the known presets.
-    """
-    if preset not in PRESETS:
-        raise ValueError(f"unknown preset {preset!r}; {nearest(preset, (*PRESETS, 'words'))}")
-    text = files("slue_ner.data").joinpath("lexicon.json").read_text(encoding="utf-8")
-    record = json.loads(text)[preset]
-    generator = random.Random(f"lexicon {preset} {seed}")
-    rules: Rules = record["rules"]
-    seen: set[str] = set()
-    names: dict[str, NamePool] = {}
-    for label in record["names"]:
-        patterns = []
-        for pattern in rules[label]:
-            phrases = [p for p in _pool(rules, pattern, generator) if entity_phrase(p) not in seen]
-            seen.update(map(entity_phrase, phrases))
-            patterns.append(phrases)
-        names[label] = _deal(patterns, generator, known_words=record["known_words"])
-    return Lexicon(rules, names, tuple(record["templates"]))
-
-
-def entity_phrase(phrase: str) -> str:
-    """The part of a phrase that is the entity: inside the brackets, or all of it."""
-    return phrase.partition("[")[2].partition("]")[0] or phrase
 
 
 def _stutters(words: Sequence[str]) -> bool:
