@@ -19,8 +19,8 @@ from slue_ner.cli.config import compose_config
 from slue_ner.core.labels import label_set
 from slue_ner.core.records import read_manifest, write_manifest
 from slue_ner.core.types import Utterance
-from slue_ner.data.batch import Batch, Example, UtteranceDataset, collate
-from slue_ner.data.buckets import BucketStream
+from slue_ner.data.loading.batch import Batch, Example, UtteranceDataset, collate
+from slue_ner.data.loading.buckets import BucketStream
 from slue_ner.models.building import encoder_from_blueprint
 from slue_ner.models.ctc_model import CTCModel
 from slue_ner.tasks.building import VOCABULARY_FILE, new_model

@@ -24,7 +24,7 @@ import soxr
 from numpy.typing import NDArray
 
 from slue_ner.core.types import Word
-from slue_ner.data.audio import SAMPLE_RATE
+from slue_ner.data.loading.audio import SAMPLE_RATE
 from slue_ner.data.voices import Voice
 
 _LEAD_SECONDS = 0.1

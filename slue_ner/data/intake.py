@@ -9,7 +9,6 @@ from typing import Any
 
 from slue_ner.core.listing import shown
 from slue_ner.core.types import Utterance
-from slue_ner.data.audio import SAMPLE_RATE, AudioError
 from slue_ner.data.dataset import (
     SPLITS,
     UNLABELLED,
@@ -17,6 +16,7 @@ from slue_ner.data.dataset import (
     check_unique_ids,
     write_dataset,
 )
+from slue_ner.data.loading.audio import SAMPLE_RATE, AudioError
 from slue_ner.data.marks import settle_marks
 from slue_ner.data.splits import with_dev, with_tune
 from slue_ner.data.survey import Progress, Survey, survey_audio, unusable_audio

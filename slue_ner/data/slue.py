@@ -10,9 +10,9 @@ from pathlib import Path
 from slue_ner.core.files import sha256
 from slue_ner.core.listing import shown
 from slue_ner.core.types import Utterance
-from slue_ner.data.audio import AudioError
 from slue_ner.data.dataset import PreparedDataset
 from slue_ner.data.intake import finish_dataset
+from slue_ner.data.loading.audio import AudioError
 from slue_ner.data.slue_tsv import read_slue_tsv
 from slue_ner.data.survey import Progress
 

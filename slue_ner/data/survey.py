@@ -9,7 +9,7 @@ from pathlib import Path
 
 from slue_ner.core.listing import list_reasons, shown
 from slue_ner.core.threads import num_cores
-from slue_ner.data.audio import AudioError, AudioInfo, hear, is_silent, probe
+from slue_ner.data.loading.audio import AudioError, AudioInfo, hear, is_silent, probe
 
 Progress = Callable[[int, int], None]
 """Called with ``(done, total)``."""

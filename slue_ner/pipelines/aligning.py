@@ -10,7 +10,7 @@ import torch
 
 from slue_ner.core.time import FrameGrid, Seconds
 from slue_ner.core.types import EntitySpan, Prediction, Utterance, Word
-from slue_ner.data.loading import evaluation_loader
+from slue_ner.data.loading.loaders import evaluation_loader
 from slue_ner.decoding.align import estimate_priors
 from slue_ner.decoding.stored_emissions import StoredEmissions
 from slue_ner.decoding.word_alignment import MOST_COST, TimedText, mean_score, time_text

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from slue_ner.core.files import sha256
 from slue_ner.core.time import FrameGrid, Seconds
 from slue_ner.core.types import Prediction, Utterance
-from slue_ner.data.loading import evaluation_loader
+from slue_ner.data.loading.loaders import evaluation_loader
 from slue_ner.decoding.beam import BeamDecoder
 from slue_ner.decoding.ctc import greedy
 from slue_ner.decoding.stored_emissions import StoredEmissions

@@ -13,7 +13,7 @@ from rich.console import Console
 from slue_ner.core.listing import list_failures
 from slue_ner.core.time import Seconds
 from slue_ner.core.types import Prediction, Utterance
-from slue_ner.data.loading import evaluation_loader
+from slue_ner.data.loading.loaders import evaluation_loader
 from slue_ner.decoding.frame_tuning import tune_frames
 from slue_ner.decoding.frames import FloatArray, FrameDecoding, give_words, spans
 from slue_ner.models.frame_model import FrameModel

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slue_ner.core.types import Prediction
-from slue_ner.data.text_batch import Sentence
+from slue_ner.data.loading.text_batch import Sentence
 from slue_ner.evaluation.projection import project
 from slue_ner.text.apostrophes import split_possessive
 

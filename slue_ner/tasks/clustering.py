@@ -19,8 +19,8 @@ from torch import Tensor
 from slue_ner.core.files import atomic_path, read_json, write_json
 from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import Utterance
-from slue_ner.data.batch import Batch
-from slue_ner.data.loading import evaluation_loader
+from slue_ner.data.loading.batch import Batch
+from slue_ner.data.loading.loaders import evaluation_loader
 from slue_ner.evaluation.purity import Purity, purity
 from slue_ner.models.building import build_encoder
 from slue_ner.models.clusters import MFCC, Clusters, TeacherStates, nearest_centroid

@@ -8,9 +8,9 @@ from typing import Any
 
 from slue_ner.core.config import from_mapping
 from slue_ner.core.suggest import nearest
-from slue_ner.data.augment import AugmentOptions
-from slue_ner.data.features import FeatureOptions
-from slue_ner.data.loading import DataOptions
+from slue_ner.data.loading.augment import AugmentOptions
+from slue_ner.data.loading.features import FeatureOptions
+from slue_ner.data.loading.loaders import DataOptions
 from slue_ner.models.adaptation.strategies import STRATEGIES
 from slue_ner.models.adaptation.strategy import Strategy
 from slue_ner.models.head_blocks import BlockOptions

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from slue_ner.core.types import Prediction, Utterance
-from slue_ner.data.batch import Batch
+from slue_ner.data.loading.batch import Batch
 from slue_ner.evaluation.score import score
 from slue_ner.models.ctc_model import CTCModel, Emissions
 from slue_ner.tasks.base import Task

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from slue_ner.core.types import Prediction
-from slue_ner.data.batch import Batch
+from slue_ner.data.loading.batch import Batch
 from slue_ner.decoding.ctc import BLANK_ID, greedy
 from slue_ner.decoding.transcript import to_prediction
 from slue_ner.models.ctc_model import CTCModel, Emissions

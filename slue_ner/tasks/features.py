@@ -17,7 +17,7 @@ from torch import Tensor
 
 from slue_ner.core.files import sha256
 from slue_ner.core.types import Utterance
-from slue_ner.data.features import (
+from slue_ner.data.loading.features import (
     INDEX_FILE,
     NO_SPACE,
     USERS_LOCK,
@@ -29,7 +29,7 @@ from slue_ner.data.features import (
     remove_unused,
     write_states,
 )
-from slue_ner.data.loading import evaluation_loader
+from slue_ner.data.loading.loaders import evaluation_loader
 from slue_ner.models.encoder import SpeechEncoder
 from slue_ner.models.mixing import Layers
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from slue_ner.core.labels import label_set
 from slue_ner.core.types import Prediction, Utterance
-from slue_ner.data.batch import Batch
+from slue_ner.data.loading.batch import Batch
 from slue_ner.evaluation.counts import Counts
 from slue_ner.evaluation.score import score
 from slue_ner.models.frame_losses import (

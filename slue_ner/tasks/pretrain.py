@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from slue_ner.core.types import Utterance
-from slue_ner.data.batch import Batch
+from slue_ner.data.loading.batch import Batch
 from slue_ner.decoding.ctc import greedy
 from slue_ner.models.clusters import Clusters
 from slue_ner.models.frames import valid_positions

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.flop_counter import FlopCounterMode
 
-from slue_ner.data.batch import Batch
+from slue_ner.data.loading.batch import Batch
 
 PEAK_FLOPS = {
     "H200": 989e12,

@@ -10,7 +10,7 @@ from seqeval.metrics import f1_score
 from torch import Tensor
 from torch.nn import functional
 
-from slue_ner.data.text_batch import IGNORED, Sentence, TextBatch
+from slue_ner.data.loading.text_batch import IGNORED, Sentence, TextBatch
 from slue_ner.models.text_tagger import TextTagger
 from slue_ner.tasks.ranks import gather
 from slue_ner.tasks.resumable import ResumableTask

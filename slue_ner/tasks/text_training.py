@@ -13,7 +13,13 @@ from slue_ner.core.labels import COMBINED, RAW, LabelSet
 from slue_ner.core.records import read_predictions
 from slue_ner.core.types import Utterance
 from slue_ner.data.dataset import check_labelled
-from slue_ner.data.text_batch import Sentence, SentenceDataset, sentence_of, text_loader, text_pass
+from slue_ner.data.loading.text_batch import (
+    Sentence,
+    SentenceDataset,
+    sentence_of,
+    text_loader,
+    text_pass,
+)
 from slue_ner.models.adaptation.report import AdaptationReport
 from slue_ner.models.small_tagger import STRUCTURE_FILE, SmallTagger
 from slue_ner.models.text_tagger import TextTagger, bio_tags

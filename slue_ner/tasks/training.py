@@ -11,8 +11,8 @@ from rich.console import Console
 from torch.utils.data import DataLoader
 
 from slue_ner.core.types import Utterance
-from slue_ner.data.features import States
-from slue_ner.data.loading import evaluation_loader, training_loader
+from slue_ner.data.loading.features import States
+from slue_ner.data.loading.loaders import evaluation_loader, training_loader
 from slue_ner.models.adaptation.report import AdaptationReport
 from slue_ner.tasks.base import Task
 from slue_ner.tasks.config import TrainConfig

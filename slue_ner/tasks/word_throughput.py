@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from slue_ner.data.text_batch import IGNORED
+from slue_ner.data.loading.text_batch import IGNORED
 from slue_ner.tasks.progress import Throughput
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from slue_ner.data.audio import AudioError, AudioInfo, is_silent, probe, read_audio
+from slue_ner.data.loading.audio import AudioError, AudioInfo, is_silent, probe, read_audio
 from slue_ner.data.survey import survey_audio
 
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from slue_ner.data import features
-from slue_ner.data.features import (
+from slue_ner.data.loading import features
+from slue_ner.data.loading.features import (
     DTYPES,
     FeatureOptions,
     States,

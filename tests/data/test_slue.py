@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 from slue_ner.core.records import read_manifest
-from slue_ner.data.audio import AudioError
+from slue_ner.data.loading.audio import AudioError
 from slue_ner.data.slue import prepare_slue_voxpopuli
 from slue_ner.data.slue_tsv import COLUMNS
 

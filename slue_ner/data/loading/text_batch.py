@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from slue_ner.core.labels import LabelSet
 from slue_ner.core.types import EntitySpan, Utterance
-from slue_ner.data.buckets import BucketStream, SeededStream
+from slue_ner.data.loading.buckets import BucketStream, SeededStream
 from slue_ner.text.bio import to_bio
 from slue_ner.text.noise import spoil
 from slue_ner.text.windows import Window

@@ -14,7 +14,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from slue_ner.data.streams import Stream, find_streams
+from slue_ner.data.loading.streams import Stream, find_streams
 
 SAMPLE_RATE = 16_000
 """Samples per second of every waveform in the program."""

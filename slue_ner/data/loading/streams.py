@@ -12,8 +12,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from slue_ner.data.containers import find_samples, truncated
-from slue_ner.data.mpeg import is_mpeg, mpeg_streams, skip_tags
+from slue_ner.data.loading.containers import find_samples, truncated
+from slue_ner.data.loading.mpeg import is_mpeg, mpeg_streams, skip_tags
 
 _FLAC = b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22"
 """What flac begins with: its name, and the head of STREAMINFO, the last block or not."""

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from slue_ner.data.audio import SAMPLE_RATE
+from slue_ner.data.loading.audio import SAMPLE_RATE
 
 Waveform = NDArray[np.float32]
 
