@@ -19,7 +19,7 @@ from importlib.resources import files
 
 from slue_ner.core.labels import RAW_TO_COMBINED
 from slue_ner.core.suggest import nearest
-from slue_ner.data.dataset import SPLITS
+from slue_ner.data.corpora.dataset import SPLITS
 from slue_ner.text.normalize import LabeledSpan, ner_form
 
 MAX_WORDS: Mapping[str, int] = {"easy": 9, "wide": 16}

@@ -10,7 +10,7 @@ from typing import Any
 
 from slue_ner.core.files import read_json, sha256, write_json
 from slue_ner.core.types import Utterance
-from slue_ner.data.dataset import (
+from slue_ner.data.corpora.dataset import (
     DATASET_FILE,
     SPLITS,
     PreparedDataset,
@@ -18,11 +18,11 @@ from slue_ner.data.dataset import (
     clear_dataset,
     write_dataset,
 )
+from slue_ner.data.corpora.labelled_text import labelled_splits
+from slue_ner.data.corpora.survey import Progress
 from slue_ner.data.grammar import Sentence, write_sentences
-from slue_ner.data.labelled_text import labelled_splits
 from slue_ner.data.random_words import RANDOM_WORDS, write_random_sentences
 from slue_ner.data.spoken import cast_voices, speak_scripts
-from slue_ner.data.survey import Progress
 from slue_ner.data.voices import BASES
 from slue_ner.text.normalize import asr_form, ner_form
 

@@ -12,7 +12,7 @@ import torch
 from slue_ner.core.records import read_predictions
 from slue_ner.core.time import Seconds
 from slue_ner.core.types import Prediction, Utterance
-from slue_ner.data.aligner_files import read_ctm
+from slue_ner.data.corpora.aligner_files import read_ctm
 from slue_ner.models.checkpoints import check_exists, read_config
 from slue_ner.models.hub_ctc import hub_ctc
 from slue_ner.pipelines.ctc_decoding import CTCDecoding, say_cut

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from slue_ner.core.labels import label_set
 from slue_ner.core.types import Utterance
-from slue_ner.data.dataset import check_labelled
+from slue_ner.data.corpora.dataset import check_labelled
 from slue_ner.models.encoder import SpeechEncoder
 from slue_ner.tasks.base import Task
 from slue_ner.tasks.building import (

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from slue_ner.core.labels import COMBINED, RAW, LabelSet
 from slue_ner.core.records import read_predictions
 from slue_ner.core.types import Utterance
-from slue_ner.data.dataset import check_labelled
+from slue_ner.data.corpora.dataset import check_labelled
 from slue_ner.data.loading.text_batch import (
     Sentence,
     SentenceDataset,

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("espeakng_loader", reason="the [synth] extra is not installed")
 
+from slue_ner.data.corpora.slue_tsv import read_slue_tsv
 from slue_ner.data.espeak import Speech, speak
-from slue_ner.data.slue_tsv import read_slue_tsv
 from slue_ner.data.voices import BASES, VARIANTS, Voice, draw_voices
 
 VOICE = Voice("v0000", base="en", variant="f2")

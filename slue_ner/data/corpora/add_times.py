@@ -10,15 +10,15 @@ from slue_ner.core.files import sha256
 from slue_ner.core.listing import list_reasons, shown
 from slue_ner.core.records import read_manifest
 from slue_ner.core.types import Utterance, Word
-from slue_ner.data.aligner_files import WordTimes, read_word_times
-from slue_ner.data.dataset import (
+from slue_ner.data.corpora.aligner_files import WordTimes, read_word_times
+from slue_ner.data.corpora.dataset import (
     SPLITS,
     UNLABELLED,
     PreparedDataset,
     check_unique_ids,
     write_dataset,
 )
-from slue_ner.data.word_fit import TimeChanges, is_mark, with_word_times
+from slue_ner.data.corpora.word_fit import TimeChanges, is_mark, with_word_times
 
 
 def prepare_word_times(manifest: Path, out: Path, *, source: Path) -> PreparedDataset:

@@ -12,10 +12,10 @@ from slue_ner.core.files import sha256
 from slue_ner.core.listing import shown
 from slue_ner.core.records import read_manifest
 from slue_ner.core.types import EntitySpan, Utterance
-from slue_ner.data.dataset import PreparedDataset
-from slue_ner.data.hub_parquet import has_parquet
-from slue_ner.data.intake import finish_dataset
-from slue_ner.data.slue_nel_rows import (
+from slue_ner.data.corpora.dataset import PreparedDataset
+from slue_ner.data.corpora.hub_parquet import has_parquet
+from slue_ner.data.corpora.intake import finish_dataset
+from slue_ner.data.corpora.slue_nel_rows import (
     CONFIG,
     KIND,
     NelRow,
@@ -23,8 +23,8 @@ from slue_ner.data.slue_nel_rows import (
     read_hub_rows,
     read_official_rows,
 )
-from slue_ner.data.slue_nel_utterance import NelUtterance, nel_utterance
-from slue_ner.data.survey import Progress
+from slue_ner.data.corpora.slue_nel_utterance import NelUtterance, nel_utterance
+from slue_ner.data.corpora.survey import Progress
 
 _SPLITS = ("dev", "test")
 

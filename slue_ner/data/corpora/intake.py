@@ -9,18 +9,18 @@ from typing import Any
 
 from slue_ner.core.listing import shown
 from slue_ner.core.types import Utterance
-from slue_ner.data.dataset import (
+from slue_ner.data.corpora.dataset import (
     SPLITS,
     UNLABELLED,
     PreparedDataset,
     check_unique_ids,
     write_dataset,
 )
+from slue_ner.data.corpora.marks import settle_marks
+from slue_ner.data.corpora.splits import with_dev, with_tune
+from slue_ner.data.corpora.survey import Progress, Survey, survey_audio, unusable_audio
+from slue_ner.data.corpora.word_fit import with_own_words
 from slue_ner.data.loading.audio import SAMPLE_RATE, AudioError
-from slue_ner.data.marks import settle_marks
-from slue_ner.data.splits import with_dev, with_tune
-from slue_ner.data.survey import Progress, Survey, survey_audio, unusable_audio
-from slue_ner.data.word_fit import with_own_words
 
 _TRAINED_ON = ("fine-tune", "tune", UNLABELLED)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from slue_ner.core.types import Utterance
-from slue_ner.data.slue_nel_rows import NelRow
+from slue_ner.data.corpora.slue_nel_rows import NelRow
 from slue_ner.text.normalize import asr_form, ner_form
 
 MATCHES = ("official", "position")

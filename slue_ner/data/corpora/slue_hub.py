@@ -14,8 +14,8 @@ from slue_ner.core.files import sha256
 from slue_ner.core.groups import speaker_name
 from slue_ner.core.suggest import nearest
 from slue_ner.core.types import Utterance
-from slue_ner.data.dataset import PreparedDataset, clear_dataset
-from slue_ner.data.hub_parquet import (
+from slue_ner.data.corpora.dataset import PreparedDataset, clear_dataset
+from slue_ner.data.corpora.hub_parquet import (
     AudioFolder,
     column_names,
     num_rows,
@@ -25,8 +25,8 @@ from slue_ner.data.hub_parquet import (
     read_rows,
     split_files,
 )
-from slue_ner.data.intake import finish_dataset
-from slue_ner.data.survey import Progress
+from slue_ner.data.corpora.intake import finish_dataset
+from slue_ner.data.corpora.survey import Progress
 from slue_ner.text.normalize import LabeledSpan, asr_form, check_spans, ner_form
 from slue_ner.text.published import canonical_spans
 

@@ -20,10 +20,10 @@ from slue_ner.core.listing import shown
 from slue_ner.core.records import read_manifest
 from slue_ner.core.suggest import nearest
 from slue_ner.core.types import Utterance
-from slue_ner.data.dataset import SPLITS, PreparedDataset, clear_dataset, write_dataset
-from slue_ner.data.marks import settle_marks
-from slue_ner.data.slue_tsv import read_slue_tsv
-from slue_ner.data.splits import with_tune
+from slue_ner.data.corpora.dataset import SPLITS, PreparedDataset, clear_dataset, write_dataset
+from slue_ner.data.corpora.marks import settle_marks
+from slue_ner.data.corpora.slue_tsv import read_slue_tsv
+from slue_ner.data.corpora.splits import with_tune
 from slue_ner.text.normalize import LabeledSpan, asr_form, check_spans, ner_form
 from slue_ner.text.published import canonical_spans
 

@@ -18,9 +18,9 @@ from slue_ner.core.files import sha256
 from slue_ner.core.groups import speaker_name
 from slue_ner.core.time import Seconds
 from slue_ner.core.types import Word
-from slue_ner.data.aligner_files import textgrid_files, textgrid_of, words_tier
-from slue_ner.data.dataset import clear_dataset
-from slue_ner.data.hub_parquet import (
+from slue_ner.data.corpora.aligner_files import textgrid_files, textgrid_of, words_tier
+from slue_ner.data.corpora.dataset import clear_dataset
+from slue_ner.data.corpora.hub_parquet import (
     AudioFolder,
     num_rows,
     parallel_lists,
@@ -28,8 +28,8 @@ from slue_ner.data.hub_parquet import (
     read_rows,
     split_files,
 )
-from slue_ner.data.slue_tsv import tsv_rows
-from slue_ner.data.survey import Progress
+from slue_ner.data.corpora.slue_tsv import tsv_rows
+from slue_ner.data.corpora.survey import Progress
 
 CONFIG = "vp_nel"
 KIND = "slue-nel"
