@@ -146,7 +146,7 @@ def _refuse_idle(options: argparse.Namespace) -> None:
 
 def _synthetic(options: argparse.Namespace, progress: Progress) -> PreparedDataset:
     _refuse_idle(options)
-    from slue_ner.data.synthetic import SyntheticOptions, prepare_synthetic
+    from slue_ner.data.synthesis.corpus import SyntheticOptions, prepare_synthetic
 
     made = SyntheticOptions(
         num_fine_tune=options.fine_tune,

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from slue_ner.core.labels import COMBINED, RAW_TO_COMBINED
-from slue_ner.data.grammar import (
+from slue_ner.data.synthesis.grammar import (
     Sentence,
     check_unseen,
     entity_phrase,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 
-from slue_ner.data.grammar import Sentence
+from slue_ner.data.synthesis.grammar import Sentence
 
 RANDOM_WORDS = "words"
 """The preset's name."""

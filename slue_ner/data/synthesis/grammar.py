@@ -172,7 +172,7 @@ def load_lexicon(preset: str, *, seed: int) -> Lexicon:
     """
     if preset not in _PRESETS:
         raise ValueError(f"unknown preset {preset!r}; {nearest(preset, (*_PRESETS, 'words'))}")
-    text = files("slue_ner.data").joinpath("lexicon.json").read_text(encoding="utf-8")
+    text = files("slue_ner.data.synthesis").joinpath("lexicon.json").read_text(encoding="utf-8")
     record = json.loads(text)[preset]
     generator = random.Random(f"lexicon {preset} {seed}")
     rules: Rules = record["rules"]

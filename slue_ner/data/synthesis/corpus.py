@@ -20,10 +20,10 @@ from slue_ner.data.corpora.dataset import (
 )
 from slue_ner.data.corpora.labelled_text import labelled_splits
 from slue_ner.data.corpora.survey import Progress
-from slue_ner.data.grammar import Sentence, write_sentences
-from slue_ner.data.random_words import RANDOM_WORDS, write_random_sentences
-from slue_ner.data.spoken import cast_voices, speak_scripts
-from slue_ner.data.voices import BASES
+from slue_ner.data.synthesis.grammar import Sentence, write_sentences
+from slue_ner.data.synthesis.random_words import RANDOM_WORDS, write_random_sentences
+from slue_ner.data.synthesis.spoken import cast_voices, speak_scripts
+from slue_ner.data.synthesis.voices import BASES
 from slue_ner.text.normalize import asr_form, ner_form
 
 OPTIONS_FILE = "synthetic.json"

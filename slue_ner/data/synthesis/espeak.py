@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from slue_ner.core.types import Word
 from slue_ner.data.loading.audio import SAMPLE_RATE
-from slue_ner.data.voices import Voice
+from slue_ner.data.synthesis.voices import Voice
 
 _LEAD_SECONDS = 0.1
 _TRAIL_SECONDS = 0.25
@@ -273,7 +273,7 @@ def _set_voice(library: ctypes.CDLL, voice: Voice) -> None:
     if library.espeak_SetVoiceByName(name.encode()) != 0:
         raise ValueError(
             f"voice {voice.id}: espeak-ng has no voice {name!r}; known accents and variants are "
-            "slue_ner.data.voices.BASES and VARIANTS"
+            "slue_ner.data.synthesis.voices.BASES and VARIANTS"
         )
     settings = ((_RATE, voice.rate), (_PITCH, voice.pitch), (_RANGE, voice.pitch_range))
     for parameter, value in settings:
