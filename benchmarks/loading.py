@@ -22,8 +22,8 @@ import torch
 from race import Race, prepare, train_once
 from tables import publish, spread, table
 
-from slue_ner.data.batch import Batch
-from slue_ner.data.loading import training_loader
+from slue_ner.data.loading.batch import Batch
+from slue_ner.data.loading.loaders import training_loader
 from slue_ner.tasks.ctc_task import target_ids
 
 PASSES = 3

@@ -26,7 +26,7 @@ from transformers import (
     Wav2Vec2ForCTC,
 )
 
-from slue_ner.data.batch import Example
+from slue_ner.data.loading.batch import Example
 from slue_ner.models.ctc_model import CTCModel
 
 IGNORED = -100

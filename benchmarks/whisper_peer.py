@@ -23,7 +23,7 @@ from transformers import WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from transformers_loop import IGNORED, Peer, num_trainable
 
-from slue_ner.data.batch import Example
+from slue_ner.data.loading.batch import Example
 from slue_ner.models.ctc_model import CTCModel
 
 

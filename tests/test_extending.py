@@ -23,12 +23,12 @@ from slue_ner.cli import prepare
 from slue_ner.cli.main import main
 from slue_ner.core.records import read_manifest, read_predictions, write_manifest
 from slue_ner.core.types import EntitySpan, Prediction, Utterance
-from slue_ner.data.batch import Batch
-from slue_ner.data.dataset import PreparedDataset
+from slue_ner.data.corpora.dataset import PreparedDataset
+from slue_ner.data.loading.batch import Batch
 from slue_ner.evaluation.score import score
 from slue_ner.models import families, head_blocks
 from slue_ner.models.adaptation import strategies
-from slue_ner.models.adaptation.report import AdaptationReport, report_on
+from slue_ner.models.adaptation.report import AdaptationReport, settle
 from slue_ner.models.adaptation.strategy import Strategy
 from slue_ner.models.encoder import SpeechEncoder
 from slue_ner.models.mixing import MixingOptions
@@ -208,9 +208,9 @@ class OnlyNorms(Strategy):
     def apply(
         self, encoder: SpeechEncoder, *, mixing: MixingOptions | None = None
     ) -> AdaptationReport:
-        for name, parameter in encoder.named_parameters():
-            parameter.requires_grad_("layer_norm" in name and "encoder.layers" in name)
-        return report_on(encoder, strategy=self.name)
+        names = [n for n, _ in encoder.named_parameters() if "layer_norm" in n and ".layers." in n]
+        layers = self.layers(encoder, mixing=mixing)
+        return settle(encoder, strategy=self.name, trainable=names, layers=layers)
 
 
 def test_a_strategy_of_ones_own_trains_what_it_says(run, monkeypatch, tmp_path):

@@ -11,7 +11,7 @@ from slue_ner.core.suggest import nearest
 from slue_ner.core.threads import num_cores
 
 if TYPE_CHECKING:
-    from slue_ner.data.dataset import PreparedDataset
+    from slue_ner.data.corpora.dataset import PreparedDataset
 
 Progress = Callable[[int, int], None]
 Run = Callable[[argparse.Namespace, Progress], "PreparedDataset"]
@@ -61,7 +61,7 @@ def _slue_voxpopuli(options: argparse.Namespace, progress: Progress) -> Prepared
         "progress": progress,
     }
     if source.is_dir() and not _has_parquet(source):
-        from slue_ner.data.slue import prepare_slue_voxpopuli
+        from slue_ner.data.corpora.slue import prepare_slue_voxpopuli
 
         if options.revision is not None:
             raise ValueError(f"--revision is for a hub id; {source} is a folder, so leave it out")
@@ -71,7 +71,7 @@ def _slue_voxpopuli(options: argparse.Namespace, progress: Progress) -> Prepared
             skip_missing_audio=options.skip_missing_audio,
             **shared,
         )
-    from slue_ner.data.hub import prepare_slue_hub
+    from slue_ner.data.corpora.slue_hub import prepare_slue_hub
 
     if options.skip_missing_audio:
         raise ValueError("parquet files hold their audio; leave --skip-missing-audio out")
@@ -83,7 +83,7 @@ def _has_parquet(folder: Path) -> bool:
 
 
 def _slue_nel(options: argparse.Namespace, progress: Progress) -> PreparedDataset:
-    from slue_ner.data.slue_nel import prepare_slue_nel
+    from slue_ner.data.corpora.slue_nel import prepare_slue_nel
 
     return prepare_slue_nel(
         options.source,
@@ -97,13 +97,13 @@ def _slue_nel(options: argparse.Namespace, progress: Progress) -> PreparedDatase
 
 
 def _word_times(options: argparse.Namespace, progress: Progress) -> PreparedDataset:
-    from slue_ner.data.add_times import prepare_word_times
+    from slue_ner.data.corpora.add_times import prepare_word_times
 
     return prepare_word_times(options.manifest, options.out, source=options.times)
 
 
 def _jsonl(options: argparse.Namespace, progress: Progress) -> PreparedDataset:
-    from slue_ner.data.jsonl import prepare_jsonl
+    from slue_ner.data.corpora.jsonl import prepare_jsonl
 
     return prepare_jsonl(
         Path(options.source),
@@ -119,7 +119,7 @@ def _jsonl(options: argparse.Namespace, progress: Progress) -> PreparedDataset:
 
 
 def _text(options: argparse.Namespace, progress: Progress) -> PreparedDataset:
-    from slue_ner.data.text_only import prepare_text
+    from slue_ner.data.corpora.labelled_text import prepare_text
 
     return prepare_text(
         options.files,
@@ -146,7 +146,7 @@ def _refuse_idle(options: argparse.Namespace) -> None:
 
 def _synthetic(options: argparse.Namespace, progress: Progress) -> PreparedDataset:
     _refuse_idle(options)
-    from slue_ner.data.synthetic import SyntheticOptions, prepare_synthetic
+    from slue_ner.data.synthesis.corpus import SyntheticOptions, prepare_synthetic
 
     made = SyntheticOptions(
         num_fine_tune=options.fine_tune,
@@ -271,7 +271,7 @@ def _kind(kinds: Any, name: str, prepare: Run, summary: str) -> argparse.Argumen
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
-    from slue_ner.data.marks import MARK_CHOICES
+    from slue_ner.data.corpora.marks import MARK_CHOICES
 
     parser.add_argument("out", type=Path, help="folder for the manifests")
     parser.add_argument(

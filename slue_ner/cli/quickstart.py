@@ -16,7 +16,7 @@ from slue_ner.core.threads import num_cores
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from slue_ner.data.synthetic import SyntheticOptions
+    from slue_ner.data.synthesis.corpus import SyntheticOptions
 
 DATA = Path("data/quickstart")
 RUN = Path("runs/quickstart")
@@ -86,7 +86,7 @@ def run(arguments: list[str]) -> int:
 def make_corpus(console: Console) -> None:
     """Make the corpus of the quickstart and the tour, unless it is there."""
     from slue_ner.cli.console import progress_on
-    from slue_ner.data.synthetic import prepare_synthetic
+    from slue_ner.data.synthesis.corpus import prepare_synthetic
 
     with progress_on(console, "speaking") as progress:
         prepared = prepare_synthetic(DATA, _corpus(), progress=progress)
@@ -99,7 +99,7 @@ def make_corpus(console: Console) -> None:
 
 
 def _corpus() -> SyntheticOptions:
-    from slue_ner.data.synthetic import SyntheticOptions
+    from slue_ner.data.synthesis.corpus import SyntheticOptions
 
     return SyntheticOptions(
         preset="easy",

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from slue_ner.core.time import FrameGrid, Seconds
 from slue_ner.core.types import Utterance
-from slue_ner.data.passes import run_over
+from slue_ner.data.loading.passes import run_over
 
 LogProbs = NDArray[np.float32]
 """Of every symbol or class at every frame of an utterance, ``(T, V)``."""

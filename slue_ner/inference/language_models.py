@@ -15,8 +15,8 @@ from slue_ner.core.labels import END_SYMBOL, LabelSet, label_set
 from slue_ner.core.lines import BYTE_ORDER_MARK
 from slue_ner.core.packed import DAMAGED, open_unpacked
 from slue_ner.core.records import read_manifest
-from slue_ner.data.dataset import check_labelled
-from slue_ner.data.marks import listed_words
+from slue_ner.data.corpora.dataset import check_labelled
+from slue_ner.data.corpora.marks import listed_words
 from slue_ner.decoding.ngram import UNKNOWN_ID, NgramModel
 from slue_ner.decoding.ngram_counts import check_words, split
 from slue_ner.decoding.ngram_file import BINARY_SUFFIX, read_model, write_model

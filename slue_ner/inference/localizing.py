@@ -16,7 +16,7 @@ from slue_ner.core.labels import LabelSet
 from slue_ner.core.run_files import LOCALIZER_FILE, read_config
 from slue_ner.core.time import Seconds
 from slue_ner.core.types import Prediction, Utterance
-from slue_ner.data.splits import hold_out_tune
+from slue_ner.data.corpora.splits import hold_out_tune
 from slue_ner.decoding.localize import (
     KINDS,
     WORDS,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from slue_ner.core.labels import COMBINED, LabelSet
 from slue_ner.core.types import EntitySpan, Prediction, Utterance, Word
-from slue_ner.data.text_batch import Sentence, SentenceDataset, TextBatch, text_pass
+from slue_ner.data.loading.text_batch import Sentence, SentenceDataset, TextBatch, text_pass
 from slue_ner.models.spacy_tagger import SpacyTagger
 from slue_ner.models.text_tagger import TextTagger
 from slue_ner.text.apostrophes import match_words, split_possessive, split_possessives

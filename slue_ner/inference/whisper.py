@@ -9,8 +9,8 @@ import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor, pipeline
 
 from slue_ner.core.types import Prediction, Utterance, Word
-from slue_ner.data.audio import AudioError
-from slue_ner.data.batch import read_utterance
+from slue_ner.data.loading.audio import AudioError
+from slue_ner.data.loading.batch import read_utterance
 from slue_ner.models.checkpoints import is_safe, quiet_transformers, weights_of
 from slue_ner.models.weight_files import reason
 

@@ -13,7 +13,7 @@ from slue_ner.core.records import read_predictions
 from slue_ner.core.run_files import CONFIG_FILE
 from slue_ner.core.time import Seconds
 from slue_ner.core.types import Prediction, Utterance
-from slue_ner.data.ctm import read_ctm
+from slue_ner.data.corpora.aligner_files import read_ctm
 from slue_ner.inference.beam_decoding import CTCDecoding, say_cut
 from slue_ner.inference.transcribing import CTCPredictor, decode
 from slue_ner.inference.whisper import recognise_with_whisper

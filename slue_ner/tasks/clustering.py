@@ -20,8 +20,8 @@ from slue_ner.core.files import atomic_path, read_json, write_json
 from slue_ner.core.run_files import CENTROIDS_FILE, CLUSTERS_FILE
 from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import Utterance
-from slue_ner.data.batch import Batch
-from slue_ner.data.passes import run_over
+from slue_ner.data.loading.batch import Batch
+from slue_ner.data.loading.passes import run_over
 from slue_ner.evaluation.purity import Purity, purity
 from slue_ner.models.building import build_encoder
 from slue_ner.models.clusters import MFCC, Clusters, TeacherStates, nearest_centroid

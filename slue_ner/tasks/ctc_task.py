@@ -14,8 +14,8 @@ from slue_ner.core.labels import label_set
 from slue_ner.core.run_files import LOCALIZER_FILE
 from slue_ner.core.time import FrameGrid, Seconds
 from slue_ner.core.types import Prediction, Utterance
-from slue_ner.data.batch import Batch
-from slue_ner.data.dataset import check_labelled
+from slue_ner.data.corpora.dataset import check_labelled
+from slue_ner.data.loading.batch import Batch
 from slue_ner.decoding.ctc import BLANK_ID, min_frames
 from slue_ner.evaluation.score import score
 from slue_ner.inference.localizer_fit import fit_localizer

@@ -17,8 +17,8 @@ from slue_ner.core.records import read_manifest
 from slue_ner.core.run_files import FRAMES_FILE
 from slue_ner.core.time import FrameGrid, Seconds
 from slue_ner.core.types import EntitySpan, Prediction, Utterance
-from slue_ner.data.batch import Batch
-from slue_ner.data.dataset import check_labelled
+from slue_ner.data.corpora.dataset import check_labelled
+from slue_ner.data.loading.batch import Batch
 from slue_ner.decoding.frames import ANY_ENTITY, OUTSIDE
 from slue_ner.evaluation.counts import Counts
 from slue_ner.evaluation.score import score

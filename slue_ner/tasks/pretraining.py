@@ -15,7 +15,7 @@ from torch.nn import functional
 from slue_ner.core.run_files import ENCODER_FOLDER
 from slue_ner.core.time import FrameGrid, Seconds
 from slue_ner.core.types import Utterance
-from slue_ner.data.batch import Batch
+from slue_ner.data.loading.batch import Batch
 from slue_ner.decoding.ctc import greedy, min_frames
 from slue_ner.models.clusters import Clusters
 from slue_ner.models.encoder import SpeechEncoder

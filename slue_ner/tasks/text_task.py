@@ -19,8 +19,8 @@ from slue_ner.core.listing import counted
 from slue_ner.core.records import read_predictions
 from slue_ner.core.run_files import TAGGER_FOLDER
 from slue_ner.core.types import Prediction, Utterance
-from slue_ner.data.dataset import check_labelled
-from slue_ner.data.text_batch import (
+from slue_ner.data.corpora.dataset import check_labelled
+from slue_ner.data.loading.text_batch import (
     IGNORED,
     Sentence,
     SentenceDataset,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from slue_ner.core.records import read_manifest
 from slue_ner.core.types import Utterance
-from slue_ner.data.loading import DataOptions
+from slue_ner.data.loading.loaders import DataOptions
 
 
 def read_training(options: DataOptions) -> list[Utterance]:

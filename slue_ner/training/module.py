@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from slue_ner.core.listing import counted, list_reasons
 from slue_ner.core.types import Utterance
-from slue_ner.data.batch import Batch, FrameLabels
+from slue_ner.data.loading.batch import Batch, FrameLabels
 from slue_ner.models.adaptation.freezing import freeze, unfreeze
 from slue_ner.models.adaptation.report import AdaptationReport
 from slue_ner.models.encoder import SpeechEncoder

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.flop_counter import FlopCounterMode
 
-from slue_ner.data.batch import Batch
-from slue_ner.data.text_batch import IGNORED
+from slue_ner.data.loading.batch import Batch
+from slue_ner.data.loading.text_batch import IGNORED
 
 PEAK_FLOPS = {
     "H200": 989e12,

@@ -17,9 +17,9 @@ from slue_ner.core.files import write_json
 from slue_ner.core.listing import counted
 from slue_ner.core.run_files import ENCODER_FILE, VOCABULARY_FILE
 from slue_ner.core.types import Utterance
-from slue_ner.data.augment import AugmentOptions
-from slue_ner.data.features import FeatureOptions, States
-from slue_ner.data.loading import evaluation_loader, training_loader
+from slue_ner.data.loading.augment import AugmentOptions
+from slue_ner.data.loading.features import FeatureOptions, States
+from slue_ner.data.loading.loaders import evaluation_loader, training_loader
 from slue_ner.models.adaptation.report import AdaptationReport
 from slue_ner.models.adaptation.strategy import Strategy
 from slue_ner.models.building import build_encoder

@@ -17,16 +17,19 @@ from torch import Tensor
 
 from slue_ner.core.files import sha256
 from slue_ner.core.types import Utterance
-from slue_ner.data.cache_room import (
+from slue_ner.data.loading.features import (
+    INDEX_FILE,
     NO_SPACE,
     USERS_LOCK,
+    FeatureOptions,
+    States,
     free_bytes,
     locked,
     make_room,
     remove_unused,
+    write_states,
 )
-from slue_ner.data.features import INDEX_FILE, FeatureOptions, States, write_states
-from slue_ner.data.passes import run_over
+from slue_ner.data.loading.passes import run_over
 from slue_ner.models.encoder import SpeechEncoder
 from slue_ner.models.frames import Frames
 from slue_ner.models.mixing import Layers

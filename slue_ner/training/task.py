@@ -18,7 +18,7 @@ from rich.console import Console
 from torch.utils.data import DataLoader
 
 from slue_ner.core.types import Prediction, Utterance
-from slue_ner.data.loading import DataOptions
+from slue_ner.data.loading.loaders import DataOptions
 from slue_ner.models.adaptation.report import AdaptationReport
 from slue_ner.models.encoder import SpeechEncoder
 from slue_ner.text.vocabulary import Vocabulary

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from slue_ner.cli.config import compose_config
-from slue_ner.data.batch import Example
+from slue_ner.data.loading.batch import Example
 from slue_ner.models.building import build_encoder
 from slue_ner.models.ctc_model import CTCModel
 from slue_ner.models.heads import CTCHead

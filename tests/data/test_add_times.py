@@ -10,8 +10,8 @@ import pytest
 
 from slue_ner.core.records import read_manifest, write_manifest
 from slue_ner.core.types import EntitySpan, Utterance, Word
-from slue_ner.data.add_times import prepare_word_times
-from slue_ner.data.audio import probe
+from slue_ner.data.corpora.add_times import prepare_word_times
+from slue_ner.data.loading.audio import probe
 
 WORDS = [["in", 0.1, 0.2], ["rome", 0.2, 0.5]]
 GRID = """File type = "ooTextFile"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from slue_ner.data.audio import AudioError, AudioInfo, is_silent, probe, read_audio
-from slue_ner.data.survey import survey_audio
+from slue_ner.data.corpora.survey import survey_audio
+from slue_ner.data.loading.audio import AudioError, AudioInfo, is_silent, probe, read_audio
 
 
 def noise(num_samples: int, num_channels: int = 1) -> np.ndarray:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from slue_ner.data.audio import AudioError, probe, read_audio
-from slue_ner.data.survey import survey_audio
+from slue_ner.data.corpora.survey import survey_audio
+from slue_ner.data.loading.audio import AudioError, probe, read_audio
 
 A = np.random.default_rng(0).uniform(-0.5, 0.5, 20_000).astype(np.float32)
 B = np.random.default_rng(1).uniform(-0.5, 0.5, 30_000).astype(np.float32)

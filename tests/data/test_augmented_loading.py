@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from slue_ner.core.records import read_manifest
-from slue_ner.data.audio import read_audio
-from slue_ner.data.augment import AugmentOptions
-from slue_ner.data.loading import DataOptions, evaluation_loader, training_loader
+from slue_ner.data.loading.audio import read_audio
+from slue_ner.data.loading.augment import AugmentOptions
+from slue_ner.data.loading.loaders import DataOptions, evaluation_loader, training_loader
 
 EFFECTS = AugmentOptions(speed=0.1, filter_prob=0.5, reverb_prob=0.5, noise_prob=0.5)
 NOISE = AugmentOptions(speed=0.0, filter_prob=0.0, reverb_prob=0.0, noise_prob=1.0)

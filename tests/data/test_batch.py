@@ -8,7 +8,7 @@ import soundfile
 import torch
 
 from slue_ner.core.types import Utterance
-from slue_ner.data.batch import Example, UtteranceDataset, collate
+from slue_ner.data.loading.batch import Example, UtteranceDataset, collate
 
 
 def utterance(audio: Path | None, text: str = "abc") -> Utterance:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slue_ner.data.buckets import BucketStream, fill_batches
+from slue_ner.data.loading.buckets import BucketStream, fill_batches
 
 durations = st.lists(st.floats(0.1, 30.0), min_size=1, max_size=40)
 budgets = st.floats(0.5, 60.0)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slue_ner.core.types import Word
-from slue_ner.data.ctm import read_ctm, scan_ctm
+from slue_ner.data.corpora.aligner_files import read_ctm, scan_ctm
 
 
 def written(folder: Path, text: str) -> Path:

@@ -8,7 +8,7 @@ import pytest
 from slue_ner.core.files import sha256
 from slue_ner.core.records import read_manifest
 from slue_ner.core.types import EntitySpan, Utterance
-from slue_ner.data.dataset import write_dataset
+from slue_ner.data.corpora.dataset import write_dataset
 
 
 def utterance(id_: str, split: str = "dev", **fields: object) -> Utterance:
@@ -85,7 +85,7 @@ def test_an_interrupted_preparation_leaves_no_dataset_json(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("slue_ner.data.dataset.write_manifest", interrupted)
+        patch.setattr("slue_ner.data.corpora.dataset.write_manifest", interrupted)
         with pytest.raises(KeyboardInterrupt):
             write_dataset(tmp_path, splits, source={})
     assert not (tmp_path / "dataset.json").exists()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slue_ner.data.entity_words import official_word_ranges, position_word_ranges
+from slue_ner.data.corpora.slue_nel_utterance import official_word_ranges, position_word_ranges
 
 
 def words(line: str) -> list[str]:

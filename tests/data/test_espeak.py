@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("espeakng_loader", reason="the [synth] extra is not installed")
 
-from slue_ner.data.espeak import Speech, speak
-from slue_ner.data.slue_tsv import read_slue_tsv
-from slue_ner.data.voices import BASES, VARIANTS, Voice, draw_voices
+from slue_ner.data.corpora.slue_tsv import read_slue_tsv
+from slue_ner.data.synthesis.espeak import Speech, speak
+from slue_ner.data.synthesis.voices import BASES, VARIANTS, Voice, draw_voices
 
 VOICE = Voice("v0000", base="en", variant="f2")
 REAL_TEXT = Path(__file__).resolve().parents[3] / "shared" / "text" / "slue-voxpopuli"

@@ -14,14 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from slue_ner.data import features
-from slue_ner.data.cache_room import make_room
-from slue_ner.data.features import (
-    DTYPES,
-    FeatureOptions,
-    States,
-    write_states,
-)
+from slue_ner.data.loading import features
+from slue_ner.data.loading.features import DTYPES, FeatureOptions, States, make_room, write_states
 
 
 def random_states(*shape: int, seed: int = 0) -> Tensor:

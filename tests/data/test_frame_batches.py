@@ -7,9 +7,9 @@ import torch
 
 from slue_ner.core.records import read_manifest
 from slue_ner.core.time import FrameGrid
-from slue_ner.data.augment import AugmentOptions
-from slue_ner.data.batch import Example, UtteranceDataset, collate
-from slue_ner.data.loading import DataOptions, training_loader
+from slue_ner.data.loading.augment import AugmentOptions
+from slue_ner.data.loading.batch import Example, UtteranceDataset, collate
+from slue_ner.data.loading.loaders import DataOptions, training_loader
 from slue_ner.tasks.frame_task import FrameTargets
 
 GRID = FrameGrid(hop=320, window=480)

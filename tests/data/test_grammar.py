@@ -6,9 +6,13 @@ from dataclasses import replace
 import pytest
 
 from slue_ner.core.labels import COMBINED, RAW_TO_COMBINED
-from slue_ner.data.grammar import Sentence
-from slue_ner.data.lexicon import entity_phrase, load_lexicon
-from slue_ner.data.sentences import check_unseen, write_sentences
+from slue_ner.data.synthesis.grammar import (
+    Sentence,
+    check_unseen,
+    entity_phrase,
+    load_lexicon,
+    write_sentences,
+)
 from slue_ner.text.normalize import ner_form
 
 COUNTS = {"fine-tune": 1_500, "tune": 100, "dev": 150, "test": 200}

@@ -13,7 +13,7 @@ import soundfile
 from huggingface_hub import errors
 
 from slue_ner.core.records import read_manifest
-from slue_ner.data.hub import prepare_slue_hub
+from slue_ner.data.corpora.slue_hub import prepare_slue_hub
 
 ID = "20131007-0900-PLENARY-19-en_20131007-21:26:04_{}"
 TEXT = "the eu's budget in brussels. thank you"

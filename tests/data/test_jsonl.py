@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from slue_ner.core.records import read_manifest, write_manifest
 from slue_ner.core.types import EntitySpan, Utterance, Word
-from slue_ner.data.jsonl import prepare_jsonl
-from slue_ner.data.own_record import TextRules, own_utterance
+from slue_ner.data.corpora.jsonl import TextRules, own_utterance, prepare_jsonl
 
 TEXT = "the eu's budget in brussels, brussels and Paris."
 

@@ -7,7 +7,7 @@ import soundfile
 import torch
 
 from slue_ner.core.types import Utterance
-from slue_ner.data.batch import UtteranceDataset
+from slue_ner.data.loading.batch import UtteranceDataset
 
 
 def two_files(folder: Path) -> list[Utterance]:

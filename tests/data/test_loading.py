@@ -5,7 +5,7 @@ from itertools import islice
 import pytest
 
 from slue_ner.core.records import read_manifest
-from slue_ner.data.loading import DataOptions, evaluation_loader, training_loader
+from slue_ner.data.loading.loaders import DataOptions, evaluation_loader, training_loader
 
 
 def options(**changes) -> DataOptions:

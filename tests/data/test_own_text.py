@@ -7,9 +7,9 @@ import pytest
 
 from slue_ner.core.canonical import Changes
 from slue_ner.core.types import Utterance, Word
-from slue_ner.data.labelled_text import read_labelled_text
-from slue_ner.data.own_record import TextRules, own_utterance
-from slue_ner.data.word_fit import fit_words
+from slue_ner.data.corpora.jsonl import TextRules, own_utterance
+from slue_ner.data.corpora.labelled_text import read_labelled_text
+from slue_ner.data.corpora.word_fit import fit_words
 
 
 def read(text: str, *entities: dict[str, Any], **rules: bool) -> Utterance:

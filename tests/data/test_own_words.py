@@ -13,7 +13,7 @@ import soundfile
 from slue_ner.core.records import read_manifest, utterance_to_json
 from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import EntitySpan, Prediction, Utterance, Word
-from slue_ner.data.jsonl import prepare_jsonl
+from slue_ner.data.corpora.jsonl import prepare_jsonl
 from slue_ner.evaluation.score import score
 from slue_ner.tasks.frame_task import select_timed
 

@@ -10,9 +10,9 @@ pytest.importorskip("espeakng_loader", reason="the [synth] extra is not installe
 from wordfreq import get_frequency_dict
 
 from slue_ner.core.records import read_manifest
-from slue_ner.data.random_words import LENGTHS, NUM_WORDS, write_random_sentences
-from slue_ner.data.synthetic import SyntheticOptions, prepare_synthetic
-from slue_ner.data.voices import HELD_OUT_VARIANTS, draw_voices
+from slue_ner.data.synthesis.corpus import SyntheticOptions, prepare_synthetic
+from slue_ner.data.synthesis.random_words import LENGTHS, NUM_WORDS, write_random_sentences
+from slue_ner.data.synthesis.voices import HELD_OUT_VARIANTS, draw_voices
 
 SEVERAL = {"fine-tune": 100, "tune": 20, "dev": 20}
 

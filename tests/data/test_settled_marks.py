@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 from slue_ner.core.records import read_manifest
-from slue_ner.data.jsonl import prepare_jsonl
+from slue_ner.data.corpora.jsonl import prepare_jsonl
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 import soundfile
 
 from slue_ner.core.records import read_manifest
-from slue_ner.data.audio import AudioError
-from slue_ner.data.slue import prepare_slue_voxpopuli
-from slue_ner.data.slue_tsv import COLUMNS
+from slue_ner.data.corpora.slue import prepare_slue_voxpopuli
+from slue_ner.data.corpora.slue_tsv import COLUMNS
+from slue_ner.data.loading.audio import AudioError
 
 SO762 = Path(__file__).resolve().parents[3] / "shared" / "speech" / "so762"
 TEXT = "we heard the eu's budget in brussels. thank you"

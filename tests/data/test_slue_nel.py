@@ -17,7 +17,7 @@ import soundfile
 
 from slue_ner.core.records import read_manifest, write_manifest
 from slue_ner.core.types import EntitySpan, Utterance
-from slue_ner.data.slue_nel import prepare_slue_nel
+from slue_ner.data.corpora.slue_nel import prepare_slue_nel
 
 TEXT = "may i go to rome in may."
 WORDS = [("", 0.0, 0.1), ("may", 0.1, 0.2), ("i", 0.2, 0.25), ("go", 0.25, 0.3)]

@@ -12,7 +12,7 @@ import soundfile
 
 from slue_ner.core.records import read_manifest, write_manifest
 from slue_ner.core.types import Utterance
-from slue_ner.data.slue_nel import prepare_slue_nel
+from slue_ner.data.corpora.slue_nel import prepare_slue_nel
 
 ID = "20131007-0900-PLENARY-19-en_20131007-21:26:04_7"
 ENTITIES = "[['PLACE', 3, 4, 0.2, 0.5]]"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slue_ner.core.types import Utterance
-from slue_ner.data.splits import hold_out_tune, with_dev, with_tune
+from slue_ner.data.corpora.splits import hold_out_tune, with_dev, with_tune
 
 
 def utterance(id_: str, speaker: str | None = None) -> Utterance:

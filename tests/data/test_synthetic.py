@@ -13,8 +13,8 @@ pytest.importorskip("espeakng_loader", reason="the [synth] extra is not installe
 from slue_ner.core.records import read_manifest, write_manifest
 from slue_ner.core.types import EntitySpan, Utterance
 from slue_ner.core.validation import check_utterance
-from slue_ner.data.synthetic import SyntheticOptions, prepare_synthetic
-from slue_ner.data.voices import draw_voices
+from slue_ner.data.synthesis.corpus import SyntheticOptions, prepare_synthetic
+from slue_ner.data.synthesis.voices import draw_voices
 
 REAL_TEXT = Path(__file__).resolve().parents[3] / "shared" / "text" / "slue-voxpopuli"
 

@@ -5,7 +5,7 @@ import torch
 
 from slue_ner.core.labels import COMBINED, RAW
 from slue_ner.core.types import EntitySpan, Utterance
-from slue_ner.data.text_batch import (
+from slue_ner.data.loading.text_batch import (
     IGNORED,
     Sentence,
     SentenceDataset,

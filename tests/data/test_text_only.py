@@ -7,7 +7,7 @@ import pytest
 
 from slue_ner.cli.main import main
 from slue_ner.core.records import read_manifest
-from slue_ner.data.text_only import prepare_text
+from slue_ner.data.corpora.labelled_text import prepare_text
 
 LINES = [
     {

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slue_ner.core.types import Word
-from slue_ner.data.textgrid import Tier, read_textgrid
+from slue_ner.data.corpora.aligner_files import Tier, read_textgrid
 
 Tiers = dict[str, list[Word]]
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slue_ner.data.voices import BASES, HELD_OUT_VARIANTS, VARIANTS, draw_voices
+from slue_ner.data.synthesis.voices import BASES, HELD_OUT_VARIANTS, VARIANTS, draw_voices
 
 SPLITS = ("fine-tune", "tune", "dev", "test")
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from slue_ner.core.types import EntitySpan, Utterance, Word
 from slue_ner.core.validation import check_utterance
-from slue_ner.data.word_fit import fit_words, with_word_times
+from slue_ner.data.corpora.word_fit import fit_words, with_word_times
 from slue_ner.text.normalize import ner_form
 
 

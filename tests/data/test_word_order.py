@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from slue_ner.core.types import Word
-from slue_ner.data.word_order import TimeChanges, settled
+from slue_ner.data.corpora.word_fit import TimeChanges, settled
 
 
 def words(*spoken: tuple[str, float, float]) -> list[Word]:

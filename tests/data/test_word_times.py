@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slue_ner.data.word_times import Mark, TimedPhone, WordSamples, time_phones, time_words
+from slue_ner.data.synthesis.espeak import Mark, TimedPhone, WordSamples, time_phones, time_words
 
 
 def phones_at(*pairs: tuple[str, int]) -> list[TimedPhone]:

@@ -14,7 +14,7 @@ from transformers import (
 
 from slue_ner.core.records import read_manifest, write_predictions
 from slue_ner.core.types import EntitySpan, Prediction, TokenSpan, Word
-from slue_ner.data.audio import read_audio
+from slue_ner.data.loading.audio import read_audio
 from slue_ner.models.hub_ctc import hub_ctc
 from slue_ner.systems.experiment import run_experiment
 from slue_ner.systems.recognisers import recognise

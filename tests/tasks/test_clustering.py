@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from slue_ner.core.records import read_manifest
 from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import Utterance, Word
-from slue_ner.data.audio import read_audio
+from slue_ner.data.loading.audio import read_audio
 from slue_ner.models.building import build_encoder
 from slue_ner.models.clusters import MFCC, nearest_centroid
 from slue_ner.models.options import EncoderOptions
@@ -193,7 +193,7 @@ def test_the_layer_that_hears_the_phones_is_found(fit_into, tmp_path, teacher, m
         waveform[len(waveform) // 2 :] = 0.0
         return waveform
 
-    monkeypatch.setattr("slue_ner.data.batch.read_audio", half_silent)
+    monkeypatch.setattr("slue_ner.data.loading.batch.read_audio", half_silent)
     monkeypatch.setattr(clustering, "TeacherStates", Hears)
     tune = [replace(u, phones=(Word("hum", 0.0, u.duration / 2),)) for u in fit_into.tune]
     fit_into(tmp_path, teacher=teacher, num_clusters=2, tune=tune)
@@ -237,7 +237,7 @@ def test_a_part_of_the_training_audio_is_enough(fit_into, tmp_path, monkeypatch)
         read.append(utterance.id)
         return 0.01 * torch.randn(utterance.num_samples)
 
-    monkeypatch.setattr("slue_ner.data.batch.UtteranceDataset._read", noted)
+    monkeypatch.setattr("slue_ner.data.loading.batch.UtteranceDataset._read", noted)
     fit_into(tmp_path, fit_frames=60, tune=[replace(u, phones=None) for u in fit_into.tune])
     assert 1 <= len(read) <= 3  # of 29 to 74 frames each
     assert len(set(read)) == len(read)

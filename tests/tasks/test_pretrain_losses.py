@@ -9,7 +9,7 @@ from rich.console import Console
 from torch.nn import functional
 
 from slue_ner.core.records import read_manifest
-from slue_ner.data.loading import evaluation_loader
+from slue_ner.data.loading.loaders import evaluation_loader
 from slue_ner.models.ctc_model import Emissions
 from slue_ner.models.frames import valid_positions
 from slue_ner.models.gradients import check_gradients

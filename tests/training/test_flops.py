@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import torch
 
-from slue_ner.data.batch import Batch
+from slue_ner.data.loading.batch import Batch
 from slue_ner.training.progress import count_flops
 
 

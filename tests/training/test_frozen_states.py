@@ -20,9 +20,9 @@ import torch
 from rich.console import Console
 
 from slue_ner.core.records import read_manifest
-from slue_ner.data.audio import read_audio
-from slue_ner.data.features import DTYPES, FeatureOptions
-from slue_ner.data.loading import evaluation_loader
+from slue_ner.data.loading.audio import read_audio
+from slue_ner.data.loading.features import DTYPES, FeatureOptions
+from slue_ner.data.loading.loaders import evaluation_loader
 from slue_ner.models.building import build_encoder
 from slue_ner.models.mixing import Layers
 from slue_ner.models.options import EncoderOptions
@@ -306,8 +306,8 @@ def test_a_folder_that_cannot_be_made_is_named(
 KILLED = """
 import os, signal, sys, torch
 from pathlib import Path
-from slue_ner.data.cache_room import locked
-from slue_ner.data.features import write_states
+from slue_ner.data.loading.features import locked
+from slue_ner.data.loading.features import write_states
 root = Path(sys.argv[1])
 def utterances():
     yield "a", torch.ones(1, 4, 3)

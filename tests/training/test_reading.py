@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from slue_ner.core.records import read_manifest, write_manifest
 from slue_ner.core.types import EntitySpan, Utterance, Word
-from slue_ner.data.loading import DataOptions
+from slue_ner.data.loading.loaders import DataOptions
 from slue_ner.training import manifests as reading
 from slue_ner.training.manifests import read_training
 
