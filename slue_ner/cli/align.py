@@ -129,7 +129,7 @@ def _load(
 
 def _compare(reference: Path, found: Path, *, page: Path | None) -> int:
     from slue_ner.analysis.tables import write_into
-    from slue_ner.evaluation.alignment import boundary_errors
+    from slue_ner.evaluation.boundary_errors import boundary_errors
 
     errors = boundary_errors(_records(found), _records(reference))
     print(errors)

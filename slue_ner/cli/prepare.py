@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from slue_ner.core.suggest import nearest
 from slue_ner.core.threads import num_cores
@@ -14,7 +15,22 @@ if TYPE_CHECKING:
     from slue_ner.data.corpora.dataset import PreparedDataset
 
 Progress = Callable[[int, int], None]
-Run = Callable[[argparse.Namespace, Progress], "PreparedDataset"]
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """A kind of data that can be made into manifests.
+
+    Attributes:
+        summary: a line of help.
+        add_options: adds its arguments, ``out`` among them, to its own parser.
+        prepare: makes manifests of what the arguments say; called with utterances done and in all.
+    """
+
+    summary: str
+    add_options: Callable[[argparse.ArgumentParser], None]
+    prepare: Callable[[argparse.Namespace, Progress], PreparedDataset]
+
 
 _EXAMPLES = """examples:
   slue-ner prepare slue-voxpopuli asapp/slue data/slue_voxpopuli
@@ -29,9 +45,9 @@ _EXAMPLES = """examples:
 def run(arguments: list[str]) -> int:
     """Prepare one data set and print what it holds."""
     parser = _parser()
-    kinds = ("slue-voxpopuli", "slue-nel", "jsonl", "word-times", "text", "synthetic")
-    if arguments and not arguments[0].startswith("-") and arguments[0] not in kinds:
-        raise ValueError(f"unknown kind of data {arguments[0]!r}; {nearest(arguments[0], kinds)}")
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in DATA_SETS:
+        known = nearest(arguments[0], DATA_SETS)
+        raise ValueError(f"unknown kind of data {arguments[0]!r}; {known}")
     options = parser.parse_args(arguments)
     from slue_ner.cli.console import progress_on, stdout
 
@@ -165,58 +181,51 @@ def _synthetic(options: argparse.Namespace, progress: Progress) -> PreparedDatas
     return prepare_synthetic(options.out, made, progress=progress)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="slue-ner prepare",
-        description="Turn a data set into manifests that train, predict and score read.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    kinds = parser.add_subparsers(title="kinds of data", required=True, metavar="KIND")
-
-    slue = _kind(kinds, "slue-voxpopuli", _slue_voxpopuli, "SLUE-VoxPopuli, official or hub")
-    slue.add_argument(
+def _slue_voxpopuli_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "source", help="folder with the official TSVs, folder with parquet files, or a hub id"
     )
-    _common(slue)
-    slue.add_argument("--revision", help="of a hub id: branch, tag or commit")
-    slue.add_argument(
+    _common(parser)
+    parser.add_argument("--revision", help="of a hub id: branch, tag or commit")
+    parser.add_argument(
         "--skip-missing-audio", action="store_true", help="leave them out of fine-tune, listed"
     )
-    _audio(slue)
+    _audio(parser)
 
-    nel = _kind(kinds, "slue-nel", _slue_nel, "SLUE-2 NEL: dev and test with word times")
-    nel.add_argument(
+
+def _slue_nel_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "source", help="a hub id, a folder with its parquet files, or the official zip or folder"
     )
-    nel.add_argument("out", type=Path, help="folder for the manifests")
-    nel.add_argument(
+    parser.add_argument("out", type=Path, help="folder for the manifests")
+    parser.add_argument(
         "--ner", type=Path, metavar="FOLDER", help="manifests of SLUE-VoxPopuli to join by id"
     )
-    nel.add_argument(
+    parser.add_argument(
         "--match",
         choices=("official", "position"),
         default="official",
         help="an entity's words by the official string search, or by its annotated position",
     )
-    nel.add_argument("--revision", help="of a hub id: branch, tag or commit")
-    _audio(nel)
+    parser.add_argument("--revision", help="of a hub id: branch, tag or commit")
+    _audio(parser)
 
-    jsonl = _kind(kinds, "jsonl", _jsonl, "your own data, one JSON object a line")
-    jsonl.epilog = "fields, splits and what may be missing: docs/own_data.md"
-    jsonl.add_argument("source", help='lines of {"id", "audio", "text", "entities": [...]}')
-    _common(jsonl)
-    jsonl.add_argument(
+
+def _jsonl_options(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "fields, splits and what may be missing: docs/own_data.md"
+    parser.add_argument("source", help='lines of {"id", "audio", "text", "entities": [...]}')
+    _common(parser)
+    parser.add_argument(
         "--text-is-normalized", action="store_true", help="text is in SLUE's NER form already"
     )
+    parser.add_argument("--lower-case", action="store_true", help="lower-case the text first")
+    _audio(parser)
 
-    jsonl.add_argument("--lower-case", action="store_true", help="lower-case the text first")
-    _audio(jsonl)
 
-    times = _kind(kinds, "word-times", _word_times, "manifests with word times made elsewhere")
-    times.add_argument("manifest", type=Path, help="a manifest, or a folder of them")
-    times.add_argument("out", type=Path, help="another folder, for the new manifests")
-    times.add_argument(
+def _word_times_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("manifest", type=Path, help="a manifest, or a folder of them")
+    parser.add_argument("out", type=Path, help="another folder, for the new manifests")
+    parser.add_argument(
         "--from",
         dest="times",
         type=Path,
@@ -225,9 +234,10 @@ def _parser() -> argparse.ArgumentParser:
         help='ID.TextGrid files, a .ctm, or a .jsonl of {"id", "words": [[word, start, end], ...]}',
     )
 
-    text = _kind(kinds, "text", _text, "labelled text without audio, for LMs and text NER")
-    _common(text)
-    text.add_argument(
+
+def _text_options(parser: argparse.ArgumentParser) -> None:
+    _common(parser)
+    parser.add_argument(
         "--from",
         dest="files",
         type=Path,
@@ -236,7 +246,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="SLUE's .tsv, manifests, or lines of {id, text, entities, split, speaker}",
     )
-    text.add_argument(
+    parser.add_argument(
         "--leave-out",
         type=Path,
         nargs="+",
@@ -245,28 +255,38 @@ def _parser() -> argparse.ArgumentParser:
         help="what will be tuned and scored on: no id and no text of it stays",
     )
 
-    synthetic = _kind(kinds, "synthetic", _synthetic, "a spoken corpus made on the spot")
-    _common(synthetic)
-    synthetic.add_argument(
+
+def _synthetic_options(parser: argparse.ArgumentParser) -> None:
+    _common(parser)
+    parser.add_argument(
         "--preset",
         default="easy",
         help="easy (small vocabulary), wide, or words (random ones, no entities) (default: easy)",
     )
-    synthetic.add_argument(
+    parser.add_argument(
         "--text", type=Path, nargs="+", help="speak this SLUE TSV or JSONL instead of a grammar"
     )
     for split, number in (("fine-tune", 3000), ("tune", 200), ("dev", 200), ("test", 400)):
-        synthetic.add_argument(f"--{split}", type=int, default=number, help=f"(default: {number})")
-    synthetic.add_argument("--voices", type=int, default=48, help="in all (default: 48)")
-    synthetic.add_argument("--accents", type=int, default=8, help="of English (default: 8)")
-    synthetic.add_argument("--num-workers", type=int, default=0, help="0: one a core")
-    synthetic.set_defaults(defaults=synthetic.get_default)
-    return parser
+        parser.add_argument(f"--{split}", type=int, default=number, help=f"(default: {number})")
+    parser.add_argument("--voices", type=int, default=48, help="in all (default: 48)")
+    parser.add_argument("--accents", type=int, default=8, help="of English (default: 8)")
+    parser.add_argument("--num-workers", type=int, default=0, help="0: one a core")
+    parser.set_defaults(defaults=parser.get_default)
 
 
-def _kind(kinds: Any, name: str, prepare: Run, summary: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = kinds.add_parser(name, help=summary, description=summary)
-    parser.set_defaults(prepare=prepare)
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="slue-ner prepare",
+        description="Turn a data set into manifests that train, predict and score read.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    kinds = parser.add_subparsers(title="kinds of data", required=True, metavar="KIND")
+    for name, data_set in DATA_SETS.items():
+        summary = data_set.summary
+        own = kinds.add_parser(name, help=summary, description=summary)
+        own.set_defaults(prepare=data_set.prepare)
+        data_set.add_options(own)
     return parser
 
 
@@ -294,3 +314,38 @@ def _audio(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--headers-only", action="store_true", help="quicker: do not decode every file once"
     )
+
+
+DATA_SETS: dict[str, DataSet] = {
+    "slue-voxpopuli": DataSet(
+        "SLUE-VoxPopuli, official or hub",
+        _slue_voxpopuli_options,
+        _slue_voxpopuli,
+    ),
+    "slue-nel": DataSet(
+        "SLUE-2 NEL: dev and test with word times",
+        _slue_nel_options,
+        _slue_nel,
+    ),
+    "jsonl": DataSet(
+        "your own data, one JSON object a line",
+        _jsonl_options,
+        _jsonl,
+    ),
+    "word-times": DataSet(
+        "manifests with word times made elsewhere",
+        _word_times_options,
+        _word_times,
+    ),
+    "text": DataSet(
+        "labelled text without audio, for LMs and text NER",
+        _text_options,
+        _text,
+    ),
+    "synthetic": DataSet(
+        "a spoken corpus made on the spot",
+        _synthetic_options,
+        _synthetic,
+    ),
+}
+"""What can be prepared, by name."""

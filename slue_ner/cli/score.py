@@ -21,8 +21,8 @@ def run(arguments: list[str]) -> int:
     from slue_ner.core.provenance import provenance
     from slue_ner.core.records import read_manifest, read_predictions
     from slue_ner.evaluation.bootstrap import BootstrapOptions
+    from slue_ner.evaluation.ner import training_phrases
     from slue_ner.evaluation.score import score
-    from slue_ner.evaluation.seen import training_phrases
     from slue_ner.evaluation.table import render
     from slue_ner.text.recognised import foreign_note, in_ner_form
 

@@ -25,9 +25,9 @@ from slue_ner.decoding.frames import (
     typed_parts,
 )
 from slue_ner.evaluation.counts import Counts
+from slue_ner.evaluation.joining import LabelChoice, relabel
 from slue_ner.evaluation.nel_corrected import frame_counts_corrected
 from slue_ner.evaluation.nel_official import frame_counts_official
-from slue_ner.evaluation.relabel import LabelChoice, relabel
 
 THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 OFF_SHARES = (1.0, 0.75, 0.5)

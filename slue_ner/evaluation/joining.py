@@ -1,13 +1,17 @@
-"""References and predictions brought together by id: nothing is skipped."""
+"""References and predictions brought together: by id, nothing skipped, and under one label set."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Literal, get_args
 
+from slue_ner.core.labels import label_set
 from slue_ner.core.listing import shown
-from slue_ner.core.types import Prediction, Utterance
+from slue_ner.core.suggest import nearest
+from slue_ner.core.types import EntitySpan, Prediction, Utterance
 
 NUM_NAMED = 3
 """How many ids an error message spells out."""
@@ -79,3 +83,50 @@ def _scorable(prediction: Prediction | None, id: str) -> Prediction:
     if prediction is None or prediction.error is not None:
         return Prediction(id=id, text="")
     return prediction
+
+
+LabelChoice = Literal["combined", "raw", "as-is"]
+
+
+def check_choice(labels: str) -> None:
+    """Raise ``ValueError`` for a choice other than ``combined``, ``raw`` and ``as-is``."""
+    if labels not in get_args(LabelChoice):
+        hint = nearest(labels, get_args(LabelChoice))
+        raise ValueError(f"unknown choice of labels {labels!r}; {hint}")
+
+
+def relabel(
+    entities: Iterable[EntitySpan], *, labels: LabelChoice, where: str
+) -> tuple[EntitySpan, ...]:
+    """Entities in the terms of one label set.
+
+    Args:
+        entities: of a reference or a prediction; one without a label is kept as it is.
+        labels: ``combined`` maps raw labels and drops the five types SLUE drops; ``raw`` accepts
+            raw labels only; ``as-is`` changes nothing.
+        where: whose entities these are, for the error.
+
+    Raises:
+        ValueError: naming ``where`` and a combined label when raw ones are asked for.
+    """
+    if labels == "as-is":
+        return tuple(entities)
+    kept: list[EntitySpan] = []
+    for entity in entities:
+        if entity.label is None:
+            kept.append(entity)
+            continue
+        try:
+            label = _convert(labels, entity.label)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+        if label == entity.label:
+            kept.append(entity)
+        elif label is not None:
+            kept.append(replace(entity, label=label))
+    return tuple(kept)
+
+
+@cache
+def _convert(labels: str, label: str) -> str | None:
+    return label_set(labels).convert(label)

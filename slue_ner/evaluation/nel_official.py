@@ -18,13 +18,15 @@ from slue_ner.core.time import Seconds
 from slue_ner.core.types import Prediction, Utterance, Word
 from slue_ner.evaluation.counts import Counts
 from slue_ner.evaluation.joining import join
-from slue_ner.evaluation.nel_spans import merge, shared, size
 from slue_ner.evaluation.nel_times import (
     TimeRange,
     gold_times,
     listed_times,
     mark_words,
     marked_times,
+    merge,
+    shared,
+    size,
 )
 
 IntArray = NDArray[np.int64]

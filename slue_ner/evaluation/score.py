@@ -10,14 +10,11 @@ from slue_ner.core.groups import known_speaker
 from slue_ner.core.listing import shown
 from slue_ner.core.records import SCHEMA
 from slue_ner.core.types import Prediction, Utterance
-from slue_ner.evaluation.bootstrap import BootstrapOptions, clusters
+from slue_ner.evaluation.bootstrap import BootstrapOptions, Intervals, clusters, make_intervals
 from slue_ner.evaluation.counts import Counts
-from slue_ner.evaluation.intervals import Intervals, make_intervals
-from slue_ner.evaluation.joining import NUM_NAMED, join
-from slue_ner.evaluation.nel import nel_obstacle
-from slue_ner.evaluation.nel_score import NelScore
+from slue_ner.evaluation.joining import NUM_NAMED, LabelChoice, check_choice, join
+from slue_ner.evaluation.nel import NelScore, nel_obstacle
 from slue_ner.evaluation.ner import EntityScore
-from slue_ner.evaluation.relabel import LabelChoice, check_choice
 from slue_ner.evaluation.statistics import Statistics, measure
 
 

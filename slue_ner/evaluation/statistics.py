@@ -10,19 +10,18 @@ from numpy.typing import NDArray
 
 from slue_ner.core.types import EntitySpan, Prediction, Utterance
 from slue_ner.evaluation.counts import Counts
-from slue_ner.evaluation.nel import measure_nel, nel_obstacle
-from slue_ner.evaluation.nel_score import NelScore
+from slue_ner.evaluation.joining import LabelChoice, relabel
+from slue_ner.evaluation.nel import NelScore, measure_nel, nel_obstacle
 from slue_ner.evaluation.ner import (
     EntityScore,
     LabelCounts,
     count_entities,
     count_labels,
+    num_in_place,
     num_matches,
+    num_tolerant_matches,
+    partition,
 )
-from slue_ner.evaluation.position import num_in_place
-from slue_ner.evaluation.relabel import LabelChoice, relabel
-from slue_ner.evaluation.seen import partition
-from slue_ner.evaluation.tolerant import num_tolerant_matches
 from slue_ner.evaluation.wer import Edits, character_edits, rejoin_apostrophes, word_edits
 
 Pair = tuple[Utterance, Prediction]

@@ -6,9 +6,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from slue_ner.evaluation.bootstrap import IntervalMethod
 from slue_ner.evaluation.counts import Counts
-from slue_ner.evaluation.intervals import IntervalMethod
-from slue_ner.evaluation.nel_score import NelScore
+from slue_ner.evaluation.nel import NelScore
 from slue_ner.evaluation.score import Score
 
 _NEL_TITLES = ("nel frame f1, official", "  corrected", "nel word f1, official", "  corrected")

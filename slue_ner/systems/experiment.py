@@ -16,8 +16,8 @@ from slue_ner.core.provenance import provenance
 from slue_ner.core.records import SCHEMA, read_manifest, write_predictions
 from slue_ner.core.run_files import METRICS_FILE, PREDICTIONS, read_metrics
 from slue_ner.evaluation.bootstrap import BootstrapOptions
+from slue_ner.evaluation.ner import training_phrases
 from slue_ner.evaluation.score import score
-from slue_ner.evaluation.seen import training_phrases
 from slue_ner.models.device import pick_device
 from slue_ner.tasks.registry import run_config
 from slue_ner.tasks.run import Run

@@ -19,7 +19,7 @@ from slue_ner.core.types import Word
 
 LIGHT = """
 import sys
-import slue_ner.core.records, slue_ner.text.markup, slue_ner.evaluation.alignment
+import slue_ner.core.records, slue_ner.text.markup, slue_ner.evaluation.boundary_errors
 from slue_ner.cli.main import main
 try:
     main(["align", "--help"])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slue_ner.core.types import Prediction, Word
-from slue_ner.evaluation.alignment import boundary_errors
+from slue_ner.evaluation.boundary_errors import boundary_errors
 
 
 def record(*words: Word, id: str = "a") -> Prediction:

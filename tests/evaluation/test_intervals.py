@@ -1,8 +1,13 @@
 import numpy as np
 import pytest
 
-from slue_ner.evaluation.bootstrap import BootstrapOptions, Clusters, clusters, each_alone
-from slue_ner.evaluation.intervals import make_intervals
+from slue_ner.evaluation.bootstrap import (
+    BootstrapOptions,
+    Clusters,
+    clusters,
+    each_alone,
+    make_intervals,
+)
 from slue_ner.evaluation.statistics import measure
 
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from nel_records import instants, placed, prediction, words
 
 from slue_ner.core.types import EntitySpan, Word
-from slue_ner.evaluation.nel_boundaries import BoundaryError, boundary_distances, match_times
+from slue_ner.evaluation.nel_corrected import BoundaryError, boundary_distances, match_times
 
 times = st.lists(st.tuples(instants, instants).map(lambda pair: tuple(sorted(pair))), max_size=6)
 

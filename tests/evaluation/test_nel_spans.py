@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slue_ner.evaluation.nel_spans import holds, merge, shared, size
+from slue_ner.evaluation.nel_times import holds, merge, shared, size
 
 spans = st.lists(
     st.tuples(st.integers(0, 30), st.integers(0, 30)).map(lambda pair: tuple(sorted(pair))),

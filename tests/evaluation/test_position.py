@@ -5,8 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slue_ner.core.types import EntitySpan, Word
-from slue_ner.evaluation.ner import num_matches
-from slue_ner.evaluation.position import num_in_place
+from slue_ner.evaluation.ner import num_in_place, num_matches
 
 
 def in_place(reference, prediction):

@@ -1,7 +1,7 @@
 import pytest
 
 from slue_ner.core.types import EntitySpan
-from slue_ner.evaluation.relabel import check_choice, relabel
+from slue_ner.evaluation.joining import check_choice, relabel
 
 RAW = (EntitySpan("GPE", "brussels", 3, 11), EntitySpan("FAC", "the berlaymont"))
 

@@ -1,5 +1,5 @@
 from slue_ner.core.types import EntitySpan
-from slue_ner.evaluation.seen import partition, training_phrases
+from slue_ner.evaluation.ner import partition, training_phrases
 
 
 def test_training_phrases_are_those_of_every_label(make_reference):

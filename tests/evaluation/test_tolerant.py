@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slue_ner.core.types import EntitySpan
-from slue_ner.evaluation.ner import num_matches
-from slue_ner.evaluation.tolerant import num_tolerant_matches
+from slue_ner.evaluation.ner import num_matches, num_tolerant_matches
 
 phrases = st.text(alphabet="ab", min_size=4, max_size=10)
 lists = st.lists(phrases, max_size=5)
