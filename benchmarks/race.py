@@ -22,8 +22,8 @@ from slue_ner.core.run_files import VOCABULARY_FILE
 from slue_ner.core.types import Utterance
 from slue_ner.data.loading.batch import Batch, Example, UtteranceDataset, collate
 from slue_ner.data.loading.buckets import BucketStream
-from slue_ner.models.building import encoder_from_blueprint
 from slue_ner.models.ctc_model import CTCModel
+from slue_ner.models.encoder.building import encoder_from_blueprint
 from slue_ner.tasks.ctc_task import ctc_losses, ctc_model, select, target_ids
 from slue_ner.tasks.registry import run_config
 from slue_ner.text.vocabulary import Vocabulary

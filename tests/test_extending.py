@@ -26,11 +26,11 @@ from slue_ner.core.types import EntitySpan, Prediction, Utterance
 from slue_ner.data.corpora.dataset import PreparedDataset
 from slue_ner.data.loading.batch import Batch
 from slue_ner.evaluation.score import score
-from slue_ner.models import families, head_blocks
+from slue_ner.models import heads
 from slue_ner.models.adaptation import strategies
-from slue_ner.models.adaptation.report import AdaptationReport, settle
-from slue_ner.models.adaptation.strategy import Strategy
-from slue_ner.models.encoder import SpeechEncoder
+from slue_ner.models.adaptation.strategy import AdaptationReport, Strategy, settle
+from slue_ner.models.encoder import families
+from slue_ner.models.encoder.speech_encoder import SpeechEncoder
 from slue_ner.models.mixing import MixingOptions
 from slue_ner.systems.experiment import run_experiment
 from slue_ner.tasks import registry
@@ -232,7 +232,7 @@ class Doubled(nn.Module):
 
 
 def test_a_head_of_ones_own_is_trained_and_restored(run, monkeypatch, tmp_path):
-    monkeypatch.setitem(head_blocks.BLOCKS, "doubled", Doubled)
+    monkeypatch.setitem(heads.BLOCKS, "doubled", Doubled)
     run("head=conv", "head.size=8", "head.kind=doubled")
     model = Run.open(tmp_path / "run").recogniser().model
     assert any(isinstance(module, Doubled) for module in model.modules())

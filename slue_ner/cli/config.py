@@ -142,7 +142,7 @@ def _refuse_speech(overrides: Sequence[str]) -> None:
 
 
 def _nearest_key(key: str) -> str:
-    from slue_ner.models.options import EncoderOptions  # slow to import, and rarely needed
+    from slue_ner.models.encoder.options import EncoderOptions
 
     values = compose_config([])
     options = [f"encoder.{option.name}" for option in fields(EncoderOptions)]

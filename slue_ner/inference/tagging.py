@@ -12,8 +12,8 @@ from torch import Tensor
 from slue_ner.core.labels import COMBINED, LabelSet
 from slue_ner.core.types import EntitySpan, Prediction, Utterance, Word
 from slue_ner.data.loading.text_batch import Sentence, SentenceDataset, TextBatch, text_pass
-from slue_ner.models.spacy_tagger import SpacyTagger
-from slue_ner.models.text_tagger import TextTagger
+from slue_ner.models.taggers.spacy_tagger import SpacyTagger
+from slue_ner.models.taggers.text_tagger import TextTagger
 from slue_ner.text.apostrophes import match_words, split_possessive, split_possessives
 from slue_ner.text.bio import OUTSIDE, from_bio
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from slue_ner.core.time import FrameGrid
-from slue_ner.models.encoder import SpeechEncoder
-from slue_ner.models.frames import Frames
+from slue_ner.models.encoder.frames import Frames, frames_of
+from slue_ner.models.encoder.speech_encoder import SpeechEncoder
 from slue_ner.models.heads import CTCHead
-from slue_ner.models.lengths import frames_of
 from slue_ner.models.mixing import Mixing
 
 

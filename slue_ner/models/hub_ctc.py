@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from transformers import AutoModelForCTC, AutoTokenizer
 
-from slue_ner.models.building import build_encoder
-from slue_ner.models.checkpoints import is_safe, quiet_transformers, weights_of
 from slue_ner.models.ctc_model import CTCModel
+from slue_ner.models.encoder.building import build_encoder
+from slue_ner.models.encoder.checkpoints import is_safe, quiet_transformers, weights_of
+from slue_ner.models.encoder.options import EncoderOptions
+from slue_ner.models.encoder.weight_files import reason
 from slue_ner.models.heads import CTCHead
 from slue_ner.models.mixing import LastLayer
-from slue_ner.models.options import EncoderOptions
-from slue_ner.models.weight_files import reason
 from slue_ner.text.markup import DELIMITER
 from slue_ner.text.vocabulary import BLANK, UNKNOWN, Vocabulary
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from slue_ner.models.frames import Frames
+from slue_ner.models.encoder.frames import Frames
 
 Layers = Sequence[int] | Literal["last"]
 """Indices into the encoder's states (0 = input of the first block), or its last hidden state."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from slue_ner.core.files import read_json, write_text
 from slue_ner.core.run_files import CONFIG_FILE, LOG_FILE, METRICS_FILE, read_config
-from slue_ner.models.saving import save_encoder
+from slue_ner.models.encoder.saving import save_encoder
 from slue_ner.tasks.run import Run
 
 CARD_FILE = "README.md"

@@ -23,9 +23,9 @@ from slue_ner.core.types import Utterance
 from slue_ner.data.loading.batch import Batch
 from slue_ner.data.loading.passes import run_over
 from slue_ner.evaluation.purity import Purity, purity
-from slue_ner.models.building import build_encoder
-from slue_ner.models.clusters import MFCC, Clusters, TeacherStates, nearest_centroid
-from slue_ner.models.options import EncoderOptions
+from slue_ner.models.encoder.building import build_encoder
+from slue_ner.models.encoder.options import EncoderOptions
+from slue_ner.models.pretrain_model import MFCC, Clusters, TeacherStates, nearest_centroid
 
 NO_PHONE = ""
 """What is heard where the manifest has no phone: a pause."""

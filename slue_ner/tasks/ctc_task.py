@@ -22,7 +22,7 @@ from slue_ner.inference.localizer_fit import fit_localizer
 from slue_ner.inference.localizing import run_localizer
 from slue_ner.inference.transcribing import CTCPredictor, transcripts
 from slue_ner.models.ctc_model import CTCModel, Emissions
-from slue_ner.models.encoder import SpeechEncoder
+from slue_ner.models.encoder.speech_encoder import SpeechEncoder
 from slue_ner.models.heads import CTCHead
 from slue_ner.models.mixing import build_mixing
 from slue_ner.text.marks import survives

@@ -24,10 +24,11 @@ from slue_ner.evaluation.counts import Counts
 from slue_ner.evaluation.score import score
 from slue_ner.inference.frame_reading import FramePredictor, tune_predictor, tuned_decoding
 from slue_ner.inference.transcribing import transcripts
-from slue_ner.models.encoder import SpeechEncoder
-from slue_ner.models.frame_heads import FrameHead
-from slue_ner.models.frame_losses import (
+from slue_ner.models.encoder.speech_encoder import SpeechEncoder
+from slue_ner.models.frame_model import (
     IGNORED,
+    FrameLogits,
+    FrameModel,
     claimed_probabilities,
     counted_frames,
     entity_presence,
@@ -35,8 +36,7 @@ from slue_ner.models.frame_losses import (
     frame_losses,
     overlap_losses,
 )
-from slue_ner.models.frame_model import FrameLogits, FrameModel
-from slue_ner.models.head_blocks import BlockOptions
+from slue_ner.models.heads import BlockOptions, FrameHead
 from slue_ner.models.mixing import build_mixing
 from slue_ner.tasks.ctc_task import (
     characters,

@@ -17,11 +17,10 @@ from slue_ner.core.time import FrameGrid, Seconds
 from slue_ner.core.types import Utterance
 from slue_ner.data.loading.batch import Batch
 from slue_ner.decoding.ctc import greedy, min_frames
-from slue_ner.models.clusters import Clusters
-from slue_ner.models.encoder import SpeechEncoder
-from slue_ner.models.frames import valid_positions
-from slue_ner.models.pretrain_model import Guesses, PretrainModel
-from slue_ner.models.saving import save_encoder
+from slue_ner.models.encoder.frames import valid_positions
+from slue_ner.models.encoder.saving import save_encoder
+from slue_ner.models.encoder.speech_encoder import SpeechEncoder
+from slue_ner.models.pretrain_model import Clusters, Guesses, PretrainModel
 from slue_ner.tasks.clustering import ClusterOptions, fit_clusters, load_clusters
 from slue_ner.tasks.ctc_task import ctc_losses
 from slue_ner.text.marks import survives

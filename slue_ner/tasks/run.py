@@ -8,7 +8,7 @@ from typing import Any
 
 from slue_ner.core.run_files import CONFIG_FILE, read_config, read_metrics
 from slue_ner.inference.transcribing import CTCPredictor
-from slue_ner.models.encoder import SpeechEncoder
+from slue_ner.models.encoder.speech_encoder import SpeechEncoder
 from slue_ner.tasks.registry import run_config
 from slue_ner.text.vocabulary import Vocabulary
 from slue_ner.training.run_folder import RunFolder

@@ -31,11 +31,11 @@ from slue_ner.data.loading.text_batch import (
 )
 from slue_ner.evaluation.projection import project
 from slue_ner.inference.tagging import TextPredictor, read_tags
-from slue_ner.models.adaptation.report import AdaptationReport
-from slue_ner.models.encoder import SpeechEncoder
-from slue_ner.models.small_tagger import STRUCTURE_FILE, SmallTagger, SmallTaggerOptions
-from slue_ner.models.text_tagger import TextTagger, bio_tags
-from slue_ner.models.transformer_tagger import pretrained_tagger, tagger_from_structure
+from slue_ner.models.adaptation.strategy import AdaptationReport
+from slue_ner.models.encoder.speech_encoder import SpeechEncoder
+from slue_ner.models.taggers.small_tagger import STRUCTURE_FILE, SmallTagger, SmallTaggerOptions
+from slue_ner.models.taggers.text_tagger import TextTagger, bio_tags
+from slue_ner.models.taggers.transformer_tagger import pretrained_tagger, tagger_from_structure
 from slue_ner.text.apostrophes import split_possessive
 from slue_ner.text.bio import to_bio
 from slue_ner.training.module import TrainingModule

@@ -17,7 +17,7 @@ from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 
 from slue_ner.core.run_files import CHECKPOINTS, LAST_STATE, LAST_WEIGHTS, VOCABULARY_FILE
-from slue_ner.models.adaptation.report import AdaptationReport
+from slue_ner.models.adaptation.strategy import AdaptationReport
 from slue_ner.text.vocabulary import Vocabulary
 from slue_ner.training.checkpoints import (
     AtomicCheckpointIO,

@@ -14,12 +14,10 @@ from torch import Tensor, nn
 from slue_ner.core.listing import counted, list_reasons
 from slue_ner.core.types import Utterance
 from slue_ner.data.loading.batch import Batch, FrameLabels
-from slue_ner.models.adaptation.freezing import freeze, unfreeze
-from slue_ner.models.adaptation.report import AdaptationReport
-from slue_ner.models.encoder import SpeechEncoder
-from slue_ner.models.gradients import check_gradients
+from slue_ner.models.adaptation.strategy import AdaptationReport, freeze, unfreeze
+from slue_ner.models.encoder.speech_encoder import SpeechEncoder
 from slue_ner.models.mixing import Layers
-from slue_ner.models.modes import check_modes
+from slue_ner.models.promises import check_gradients, check_modes
 from slue_ner.text.vocabulary import Vocabulary
 from slue_ner.training.optim import OptimOptions, build_optimizer, build_scheduler
 from slue_ner.training.ranks import gather, random_state, set_random_state, wrap_again

@@ -37,8 +37,8 @@ from slue_ner.core.run_files import (
     VOCABULARY_FILE,
     read_config,
 )
-from slue_ner.models.building import encoder_from_blueprint
-from slue_ner.models.encoder import SpeechEncoder
+from slue_ner.models.encoder.building import encoder_from_blueprint
+from slue_ner.models.encoder.speech_encoder import SpeechEncoder
 from slue_ner.text.vocabulary import Vocabulary
 from slue_ner.training.checkpoints import load_weights
 

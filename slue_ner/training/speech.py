@@ -20,14 +20,13 @@ from slue_ner.core.types import Utterance
 from slue_ner.data.loading.augment import AugmentOptions
 from slue_ner.data.loading.features import FeatureOptions, States
 from slue_ner.data.loading.loaders import evaluation_loader, training_loader
-from slue_ner.models.adaptation.report import AdaptationReport
-from slue_ner.models.adaptation.strategy import Strategy
-from slue_ner.models.building import build_encoder
+from slue_ner.models.adaptation.strategy import AdaptationReport, Strategy
 from slue_ner.models.device import pick_device
-from slue_ner.models.encoder import SpeechEncoder
-from slue_ner.models.head_blocks import BlockOptions
+from slue_ner.models.encoder.building import build_encoder
+from slue_ner.models.encoder.options import EncoderOptions
+from slue_ner.models.encoder.speech_encoder import SpeechEncoder
+from slue_ner.models.heads import BlockOptions
 from slue_ner.models.mixing import MixingOptions
-from slue_ner.models.options import EncoderOptions
 from slue_ner.text.vocabulary import Vocabulary
 from slue_ner.training.module import SpeechModule
 from slue_ner.training.optim import OptimOptions

@@ -30,8 +30,8 @@ from slue_ner.data.loading.features import (
     write_states,
 )
 from slue_ner.data.loading.passes import run_over
-from slue_ner.models.encoder import SpeechEncoder
-from slue_ner.models.frames import Frames
+from slue_ner.models.encoder.frames import Frames
+from slue_ner.models.encoder.speech_encoder import SpeechEncoder
 from slue_ner.models.mixing import Layers
 
 _BATCH_SECONDS = 80.0

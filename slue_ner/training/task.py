@@ -19,8 +19,8 @@ from torch.utils.data import DataLoader
 
 from slue_ner.core.types import Prediction, Utterance
 from slue_ner.data.loading.loaders import DataOptions
-from slue_ner.models.adaptation.report import AdaptationReport
-from slue_ner.models.encoder import SpeechEncoder
+from slue_ner.models.adaptation.strategy import AdaptationReport
+from slue_ner.models.encoder.speech_encoder import SpeechEncoder
 from slue_ner.text.vocabulary import Vocabulary
 from slue_ner.training.module import TrainingModule
 from slue_ner.training.optim import OptimOptions

@@ -11,11 +11,11 @@ import torch
 
 from slue_ner.cli.config import compose_config
 from slue_ner.data.loading.batch import Example
-from slue_ner.models.building import build_encoder
 from slue_ner.models.ctc_model import CTCModel
+from slue_ner.models.encoder.building import build_encoder
+from slue_ner.models.encoder.options import EncoderOptions
 from slue_ner.models.heads import CTCHead
 from slue_ner.models.mixing import MixingOptions, build_mixing
-from slue_ner.models.options import EncoderOptions
 from slue_ner.tasks.registry import run_config
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"

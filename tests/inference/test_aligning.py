@@ -21,11 +21,11 @@ from slue_ner.inference.aligning import (
     weighted_priors,
 )
 from slue_ner.inference.transcribing import CTCPredictor
-from slue_ner.models.building import build_encoder
 from slue_ner.models.ctc_model import CTCModel
+from slue_ner.models.encoder.building import build_encoder
+from slue_ner.models.encoder.options import EncoderOptions
 from slue_ner.models.heads import CTCHead
 from slue_ner.models.mixing import MixingOptions, build_mixing
-from slue_ner.models.options import EncoderOptions
 from slue_ner.text.vocabulary import BLANK, Vocabulary
 
 GRID = FrameGrid(hop=320)

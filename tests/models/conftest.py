@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from slue_ner.models.building import build_encoder
-from slue_ner.models.encoder import SpeechEncoder
-from slue_ner.models.options import EncoderOptions
+from slue_ner.models.encoder.building import build_encoder
+from slue_ner.models.encoder.options import EncoderOptions
+from slue_ner.models.encoder.speech_encoder import SpeechEncoder
 
 _WAVEFORM = {
     "hidden_size": 32,

@@ -8,16 +8,23 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from slue_ner.models.adaptation.freezing import freeze, unfreeze
-from slue_ner.models.adaptation.frozen import FrozenLayer, FrozenWeightedSum
-from slue_ner.models.adaptation.full import Full, Reinit, Truncate
-from slue_ner.models.adaptation.partial import Lora, TopLayers
-from slue_ner.models.adaptation.strategies import STRATEGIES, strategy
-from slue_ner.models.building import build_encoder, encoder_from_blueprint
-from slue_ner.models.gradients import check_gradients
+from slue_ner.models.adaptation.strategies import (
+    STRATEGIES,
+    FrozenLayer,
+    FrozenWeightedSum,
+    Full,
+    Lora,
+    Reinit,
+    TopLayers,
+    Truncate,
+    strategy,
+)
+from slue_ner.models.adaptation.strategy import freeze, unfreeze
+from slue_ner.models.encoder.building import build_encoder, encoder_from_blueprint
+from slue_ner.models.encoder.options import EncoderOptions
+from slue_ner.models.encoder.saving import save_encoder
 from slue_ner.models.mixing import MixingKind, MixingOptions, build_mixing
-from slue_ner.models.options import EncoderOptions
-from slue_ner.models.saving import save_encoder
+from slue_ner.models.promises import check_gradients
 
 CHOICES = {
     "full": Full(),

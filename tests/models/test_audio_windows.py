@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slue_ner.models.adaptation.frozen import FrozenWeightedSum
-from slue_ner.models.audio_windows import windows
+from slue_ner.models.adaptation.strategies import FrozenWeightedSum
+from slue_ner.models.encoder.speech_encoder import windows
 
 HOP = 320
 SIZE = 60  # positions of the tiny Whisper: 1.2 s
@@ -120,7 +120,7 @@ def test_frames_hidden_in_long_audio_are_those_asked_for(tiny_encoder, noise, mo
     masked[0, [3, 45, 97]] = masked[1, 7] = True
     heard = []
     monkeypatch.setattr(
-        "slue_ner.models.encoder.convolve_mel",
+        "slue_ner.models.encoder.speech_encoder.convolve_mel",
         lambda model, features, valid: (
             heard.append((features == 0).all(-1)) or features[..., : encoder.hidden_size]
         ),

@@ -6,11 +6,11 @@ import pytest
 import torch
 from transformers import Wav2Vec2FeatureExtractor
 
-from slue_ner.models.building import build_encoder, encoder_from_blueprint
-from slue_ner.models.convolutions import normalize_waveforms
-from slue_ner.models.families import FAMILIES
-from slue_ner.models.options import EncoderOptions
-from slue_ner.models.saving import save_encoder
+from slue_ner.models.encoder.building import build_encoder, encoder_from_blueprint
+from slue_ner.models.encoder.families import FAMILIES
+from slue_ner.models.encoder.front_end import normalize_waveforms
+from slue_ner.models.encoder.options import EncoderOptions
+from slue_ner.models.encoder.saving import save_encoder
 
 HEADS = "num_attention_heads=3 does not divide hidden_size=16 of {}; change one of them"
 

@@ -15,10 +15,10 @@ from transformers import (
 )
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from slue_ner.models.building import build_encoder, encoder_from_blueprint
-from slue_ner.models.families import FAMILIES
-from slue_ner.models.options import EncoderOptions
-from slue_ner.models.saving import save_encoder
+from slue_ner.models.encoder.building import build_encoder, encoder_from_blueprint
+from slue_ner.models.encoder.families import FAMILIES
+from slue_ner.models.encoder.options import EncoderOptions
+from slue_ner.models.encoder.saving import save_encoder
 
 
 @pytest.fixture

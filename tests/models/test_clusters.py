@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torchaudio.compliance import kaldi
 
 from slue_ner.core.time import FrameGrid
-from slue_ner.models.clusters import MFCC, Clusters, TeacherStates, nearest_centroid
+from slue_ner.models.pretrain_model import MFCC, Clusters, TeacherStates, nearest_centroid
 
 CONVOLUTIONS = FrameGrid(hop=320, window=400)  # wav2vec 2.0, HuBERT, WavLM
 LOG_MEL = FrameGrid(hop=320, window=560)  # w2v-BERT

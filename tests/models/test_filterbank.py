@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import SeamlessM4TFeatureExtractor
 
-from slue_ner.models.filterbank import FilterBank
+from slue_ner.models.encoder.kaldi_mel import FilterBank
 
 
 def speech_like(num_samples: int, seed: int = 0) -> torch.Tensor:

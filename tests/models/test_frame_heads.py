@@ -3,10 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from slue_ner.models.frame_heads import FrameHead
 from slue_ner.models.frame_model import FrameModel
-from slue_ner.models.head_blocks import KINDS, BlockOptions
-from slue_ner.models.heads import CTCHead
+from slue_ner.models.heads import BLOCKS, BlockOptions, CTCHead, FrameHead
 from slue_ner.models.mixing import LastLayer, WeightedSum
 
 
@@ -19,13 +17,13 @@ def head(kind: str, **changes) -> FrameHead:
     return FrameHead(12, num_classes=3, options=options(kind), **changes).eval()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", BLOCKS)
 def test_every_head_gives_a_logit_a_class_at_every_frame(kind):
     logits = head(kind)(torch.randn(2, 7, 12), torch.tensor([7, 4]))
     assert logits.shape == (2, 7, 3) and logits.dtype == torch.float32
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", BLOCKS)
 @pytest.mark.parametrize("mode", [True, False])
 def test_padding_has_no_influence(kind, mode):
     classify = head(kind).train(mode)
@@ -36,7 +34,7 @@ def test_padding_has_no_influence(kind, mode):
     torch.testing.assert_close(together[1:, :4], alone, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", BLOCKS)
 def test_every_parameter_of_a_head_learns(kind):
     classify = head(kind).train()
     classify(torch.randn(2, 7, 12), torch.tensor([7, 4])).square().sum().backward()
@@ -73,7 +71,7 @@ def test_options_out_of_range_are_refused(changes, message):
         head("linear", dropout=1.0)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", BLOCKS)
 @pytest.mark.parametrize("mixed", [True, False])
 def test_states_computed_before_give_the_same_logits(tiny_encoder, noise, kind, mixed):
     encoder = tiny_encoder("wav2vec2-bert")

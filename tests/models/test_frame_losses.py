@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from slue_ner.models.frame_losses import (
+from slue_ner.models.frame_model import (
     claimed_probabilities,
     counted_frames,
     entity_presence,

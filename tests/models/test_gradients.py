@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from slue_ner.models.adaptation.partial import Lora
-from slue_ner.models.gradients import check_gradients
+from slue_ner.models.adaptation.strategies import Lora
+from slue_ner.models.promises import check_gradients
 
 
 def two_layers() -> nn.Sequential:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from slue_ner.models.group_norm import MaskedGroupNorm
+from slue_ner.models.encoder.front_end import MaskedGroupNorm
 
 
 def random_norm(channels: int = 4) -> nn.GroupNorm:

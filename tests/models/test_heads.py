@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from slue_ner.models.head_blocks import BlockOptions
-from slue_ner.models.heads import CTCHead
+from slue_ner.models.heads import BlockOptions, CTCHead
 
 LENGTHS = torch.tensor([7, 7])
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slue_ner.models.masking import SpecAugment, random_spans
+from slue_ner.models.encoder.masking import SpecAugment, random_spans
 
 
 def runs(row: torch.Tensor) -> list[int]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from slue_ner.models.frames import Frames
+from slue_ner.models.encoder.frames import Frames
 from slue_ner.models.mixing import MixingKind, MixingOptions, WeightedSum, build_mixing
 
 

@@ -6,8 +6,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from slue_ner.models.adaptation.strategies import STRATEGIES
+from slue_ner.models.encoder.options import EncoderOptions
 from slue_ner.models.mixing import MixingKind, MixingOptions
-from slue_ner.models.options import EncoderOptions
 
 
 @pytest.mark.parametrize("options", [EncoderOptions, MixingOptions, *STRATEGIES.values()])

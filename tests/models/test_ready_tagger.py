@@ -13,9 +13,8 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from slue_ner.core.labels import COMBINED, RAW
 from slue_ner.inference.tagging import tag_words
-from slue_ner.models.ready_tagger import ready_tagger
-from slue_ner.models.text_tagger import bio_tags
-from slue_ner.models.transformer_tagger import pretrained_tagger
+from slue_ner.models.taggers.text_tagger import bio_tags
+from slue_ner.models.taggers.transformer_tagger import pretrained_tagger, ready_tagger
 
 TYPES = ("GPE", "PERSON", "ORG")
 SCHEMES = {

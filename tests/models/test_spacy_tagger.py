@@ -7,7 +7,7 @@ from text_models import save_spacy_package
 
 from slue_ner.core.labels import RAW
 from slue_ner.inference.tagging import tag_words
-from slue_ner.models.spacy_tagger import SpacyTagger, spacy_tagger
+from slue_ner.models.taggers.spacy_tagger import SpacyTagger, spacy_tagger
 from slue_ner.systems.text_taggers import say_types
 
 PATTERNS = {

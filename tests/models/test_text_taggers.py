@@ -11,9 +11,9 @@ from torch.nn import functional
 
 from slue_ner.core.labels import COMBINED, RAW
 from slue_ner.data.loading.text_batch import Sentence, SentenceDataset, collate_text
-from slue_ner.models.small_tagger import SmallTagger, SmallTaggerOptions
-from slue_ner.models.text_tagger import bio_tags
-from slue_ner.models.transformer_tagger import pretrained_tagger, tagger_from_structure
+from slue_ner.models.taggers.small_tagger import SmallTagger, SmallTaggerOptions
+from slue_ner.models.taggers.text_tagger import bio_tags
+from slue_ner.models.taggers.transformer_tagger import pretrained_tagger, tagger_from_structure
 
 TAGS = bio_tags(COMBINED)
 OPTIONS = SmallTaggerOptions(

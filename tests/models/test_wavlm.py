@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from slue_ner.models.adaptation.partial import Lora
+from slue_ner.models.adaptation.strategies import Lora
 
 # the stock attention gives torch a boolean padding mask beside its floating-point bias
 pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask")

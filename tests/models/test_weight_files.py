@@ -12,11 +12,11 @@ from safetensors.torch import load_file, save_file
 from transformers import Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
 
 from slue_ner.inference.whisper import recognise_with_whisper
-from slue_ner.models.building import build_encoder, encoder_from_blueprint
+from slue_ner.models.encoder.building import build_encoder, encoder_from_blueprint
+from slue_ner.models.encoder.options import EncoderOptions
+from slue_ner.models.encoder.saving import save_encoder
 from slue_ner.models.hub_ctc import hub_ctc
-from slue_ner.models.options import EncoderOptions
-from slue_ner.models.saving import save_encoder
-from slue_ner.models.transformer_tagger import pretrained_tagger
+from slue_ner.models.taggers.transformer_tagger import pretrained_tagger
 from slue_ner.training.checkpoints import load_weights, read_state
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 377567\n"

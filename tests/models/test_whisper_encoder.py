@@ -13,11 +13,11 @@ from transformers import WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from whisper_folders import FORMS, HOP, SECONDS, edit, generation, save
 
-from slue_ner.models.adaptation.partial import Lora
-from slue_ner.models.building import build_encoder, encoder_from_blueprint
-from slue_ner.models.gradients import check_gradients
-from slue_ner.models.options import EncoderOptions
-from slue_ner.models.saving import save_encoder
+from slue_ner.models.adaptation.strategies import Lora
+from slue_ner.models.encoder.building import build_encoder, encoder_from_blueprint
+from slue_ner.models.encoder.options import EncoderOptions
+from slue_ner.models.encoder.saving import save_encoder
+from slue_ner.models.promises import check_gradients
 
 REAL = Path(__file__).parents[2].parent / "shared" / "models" / "whisper-tiny.en-encoder"
 real = pytest.mark.skipif(

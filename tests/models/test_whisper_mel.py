@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from transformers import WhisperFeatureExtractor
 from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
 
-from slue_ner.models.whisper_mel import WhisperMel
+from slue_ner.models.encoder.whisper_mel import WhisperMel
 
 FEWEST = 320  # samples: one encoder frame, two mel frames
 lengths = st.integers(FEWEST, 8_000)

@@ -10,9 +10,9 @@ import yaml
 from transformers import WhisperConfig, WhisperModel
 
 from slue_ner.cli.config import compose_config, config_folder
-from slue_ner.models.building import build_encoder
-from slue_ner.models.families import family, model_class
-from slue_ner.models.options import EncoderOptions, build_config
+from slue_ner.models.encoder.building import build_encoder
+from slue_ner.models.encoder.families import family, model_class
+from slue_ner.models.encoder.options import EncoderOptions, build_config
 from slue_ner.tasks.registry import run_config
 
 # width, blocks, heads, mel bins, symbols; then values of the encoder by the formula below

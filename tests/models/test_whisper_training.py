@@ -6,13 +6,19 @@ import pytest
 import torch
 from whisper_folders import HOP, edit, save
 
-from slue_ner.models.adaptation.freezing import freeze, unfreeze
-from slue_ner.models.adaptation.frozen import FrozenLayer, FrozenWeightedSum
-from slue_ner.models.adaptation.full import Full, Reinit, Truncate
-from slue_ner.models.adaptation.partial import Lora, TopLayers
-from slue_ner.models.building import build_encoder
-from slue_ner.models.gradients import check_gradients
-from slue_ner.models.options import EncoderOptions
+from slue_ner.models.adaptation.strategies import (
+    FrozenLayer,
+    FrozenWeightedSum,
+    Full,
+    Lora,
+    Reinit,
+    TopLayers,
+    Truncate,
+)
+from slue_ner.models.adaptation.strategy import freeze, unfreeze
+from slue_ner.models.encoder.building import build_encoder
+from slue_ner.models.encoder.options import EncoderOptions
+from slue_ner.models.promises import check_gradients
 
 POSITIONS = "model.embed_positions.weight"
 STRATEGIES = {

@@ -15,9 +15,9 @@ from torch import Tensor
 from transformers import AutoModel, SeamlessM4TFeatureExtractor
 
 from slue_ner.cli.config import compose_config
-from slue_ner.models.building import build_encoder
-from slue_ner.models.encoder import SpeechEncoder
-from slue_ner.models.options import EncoderOptions
+from slue_ner.models.encoder.building import build_encoder
+from slue_ner.models.encoder.options import EncoderOptions
+from slue_ner.models.encoder.speech_encoder import SpeechEncoder
 from slue_ner.systems.experiment import run_experiment
 from slue_ner.systems.export import export_encoder
 from slue_ner.tasks.run import Run
@@ -324,7 +324,7 @@ def test_an_export_that_is_cut_short_is_no_checkpoint(
         build_encoder(EncoderOptions(source=str(old)))
     with monkeypatch.context() as patch:
         patch.setattr(
-            "slue_ner.models.saving.write_json", lambda *_: (_ for _ in ()).throw(OSError)
+            "slue_ner.models.encoder.saving.write_json", lambda *_: (_ for _ in ()).throw(OSError)
         )
         with pytest.raises(OSError, match=str(new)):
             export_encoder(finished("full"), new)

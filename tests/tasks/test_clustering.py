@@ -13,10 +13,10 @@ from slue_ner.core.records import read_manifest
 from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import Utterance, Word
 from slue_ner.data.loading.audio import read_audio
-from slue_ner.models.building import build_encoder
-from slue_ner.models.clusters import MFCC, nearest_centroid
-from slue_ner.models.options import EncoderOptions
-from slue_ner.models.saving import save_encoder
+from slue_ner.models.encoder.building import build_encoder
+from slue_ner.models.encoder.options import EncoderOptions
+from slue_ner.models.encoder.saving import save_encoder
+from slue_ner.models.pretrain_model import MFCC, nearest_centroid
 from slue_ner.tasks import clustering
 from slue_ner.tasks.clustering import fit_clusters, load_clusters, phone_numbers
 from slue_ner.tasks.pretraining import Pretraining as PretrainOptions

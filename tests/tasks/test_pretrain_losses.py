@@ -11,9 +11,9 @@ from torch.nn import functional
 from slue_ner.core.records import read_manifest
 from slue_ner.data.loading.loaders import evaluation_loader
 from slue_ner.models.ctc_model import Emissions
-from slue_ner.models.frames import valid_positions
-from slue_ner.models.gradients import check_gradients
+from slue_ner.models.encoder.frames import valid_positions
 from slue_ner.models.pretrain_model import Guesses
+from slue_ner.models.promises import check_gradients
 from slue_ner.tasks.registry import run_config
 from slue_ner.training.task import TrainingData
 

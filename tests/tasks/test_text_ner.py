@@ -15,7 +15,7 @@ from slue_ner.core.labels import COMBINED, RAW
 from slue_ner.core.records import read_manifest, write_manifest, write_predictions
 from slue_ner.core.types import EntitySpan, Prediction
 from slue_ner.inference.tagging import tag_words
-from slue_ner.models.text_tagger import TextTagger
+from slue_ner.models.taggers.text_tagger import TextTagger
 from slue_ner.tasks.registry import run_config
 from slue_ner.tasks.run import Run
 from slue_ner.tasks.text_task import TextModule

@@ -17,8 +17,8 @@ from whisper_folders import generation
 from slue_ner.core.records import read_manifest
 from slue_ner.core.run_files import ENCODER_FOLDER
 from slue_ner.inference.transcribing import decode
-from slue_ner.models.building import build_encoder
-from slue_ner.models.options import EncoderOptions
+from slue_ner.models.encoder.building import build_encoder
+from slue_ner.models.encoder.options import EncoderOptions
 from slue_ner.systems.experiment import run_experiment
 from slue_ner.tasks.registry import run_config
 from slue_ner.tasks.run import Run

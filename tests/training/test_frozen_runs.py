@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from slue_ner.core.records import read_manifest, write_manifest
-from slue_ner.models.encoder import SpeechEncoder
+from slue_ner.models.encoder.speech_encoder import SpeechEncoder
 from slue_ner.training.checkpoints import StopRequestedError
 from slue_ner.training.state_cache import _memory
 

@@ -23,9 +23,9 @@ from slue_ner.core.records import read_manifest
 from slue_ner.data.loading.audio import read_audio
 from slue_ner.data.loading.features import DTYPES, FeatureOptions
 from slue_ner.data.loading.loaders import evaluation_loader
-from slue_ner.models.building import build_encoder
+from slue_ner.models.encoder.building import build_encoder
+from slue_ner.models.encoder.options import EncoderOptions
 from slue_ner.models.mixing import Layers
-from slue_ner.models.options import EncoderOptions
 from slue_ner.training import state_cache as features
 from slue_ner.training.state_cache import _MEMORY, _memory, frozen_states
 

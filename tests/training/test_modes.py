@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import CONFIG_MAPPING, MODEL_MAPPING
 
-from slue_ner.models.encoder import SpeechEncoder
-from slue_ner.models.modes import check_modes
+from slue_ner.models.encoder.speech_encoder import SpeechEncoder
+from slue_ner.models.promises import check_modes
 from slue_ner.tasks.ctc_task import CTCModule as CTCTask
 from slue_ner.tasks.frame_task import FrameModule as FrameTask
 from slue_ner.tasks.pretraining import PretrainModule as PretrainTask
@@ -130,8 +130,8 @@ def test_dropout_changes_what_is_learned_from_a_checkpoint(loaded, modes, family
 
 @pytest.mark.parametrize("key", ["feat_proj_dropout", "hidden_dropout", "attention_dropout"])
 def test_each_kind_of_dropout_is_among_those_of_the_encoder(key):
-    from slue_ner.models.building import build_encoder
-    from slue_ner.models.options import EncoderOptions
+    from slue_ner.models.encoder.building import build_encoder
+    from slue_ner.models.encoder.options import EncoderOptions
 
     options = EncoderOptions(family="wav2vec2", overrides=WAVEFORM, dropout=0.25)
     assert getattr(build_encoder(options).config, key) == 0.25
@@ -221,8 +221,8 @@ def test_a_module_left_in_eval_mode_stops_the_run(loaded, monkeypatch):
 
 
 def test_a_frozen_encoder_in_training_mode_is_found(tiny_values):
-    from slue_ner.models.building import build_encoder
-    from slue_ner.models.options import EncoderOptions
+    from slue_ner.models.encoder.building import build_encoder
+    from slue_ner.models.encoder.options import EncoderOptions
 
     encoder: SpeechEncoder = build_encoder(EncoderOptions(family="wav2vec2", overrides=WAVEFORM))
     encoder.train()

@@ -10,7 +10,7 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from slue_ner.core.suggest import nearest
-from slue_ner.models.encoder import SpeechEncoder
+from slue_ner.models.encoder.speech_encoder import SpeechEncoder
 
 
 def inject_adapters(

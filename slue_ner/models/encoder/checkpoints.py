@@ -18,8 +18,8 @@ from transformers.utils.hub import cached_file
 
 import slue_ner
 from slue_ner.core.files import read_json
-from slue_ner.models.families import Family, model_class
-from slue_ner.models.weight_files import UNREADABLE, check_weights, damage, reason, shards
+from slue_ner.models.encoder.families import Family, model_class
+from slue_ner.models.encoder.weight_files import UNREADABLE, check_weights, damage, reason, shards
 
 SHIPPED = "small-sfm"
 """The source that means the encoder in ``checkpoints/small-sfm``, which ships with this package."""

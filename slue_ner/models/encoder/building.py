@@ -12,28 +12,28 @@ import torch
 from torch import nn
 from transformers import CONFIG_MAPPING
 
-from slue_ner.models import whisper_mel
-from slue_ner.models.checkpoints import (
+from slue_ner.models.encoder import whisper_mel
+from slue_ner.models.encoder.checkpoints import (
     PREPROCESSOR_FILE,
     PROCESSOR_FILE,
     load_model,
     read_config,
     read_preprocessor,
 )
-from slue_ner.models.convolutions import mask_group_norms
-from slue_ner.models.encoder import SpeechEncoder
-from slue_ner.models.families import Family, family, model_class
-from slue_ner.models.filterbank import SAMPLE_RATE, FilterBank
-from slue_ner.models.masking import SpecAugment
-from slue_ner.models.options import (
+from slue_ner.models.encoder.families import Family, family, model_class
+from slue_ner.models.encoder.front_end import mask_group_norms
+from slue_ner.models.encoder.kaldi_mel import SAMPLE_RATE, FilterBank
+from slue_ner.models.encoder.masking import SpecAugment
+from slue_ner.models.encoder.options import (
     EncoderOptions,
     build_config,
     chooses_depth,
     not_a_model,
     pad_frames,
 )
-from slue_ner.models.wavlm import replace_attention
-from slue_ner.models.whisper_mel import WhisperMel
+from slue_ner.models.encoder.speech_encoder import SpeechEncoder
+from slue_ner.models.encoder.wavlm import replace_attention
+from slue_ner.models.encoder.whisper_mel import WhisperMel
 
 _IMPOSSIBLE = (ValueError, RuntimeError, TypeError, LookupError, ArithmeticError)
 """What transformers and torch raise for a config whose values do not fit each other."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from slue_ner.core.config import from_mapping
 from slue_ner.core.files import read_json, write_json
-from slue_ner.models.text_tagger import Features, TextTagger
+from slue_ner.models.taggers.text_tagger import Features, TextTagger
 from slue_ner.text.windows import Window
 
 SMALL_TAGGER = "small tagger (from scratch)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from slue_ner.models.frames import valid_positions
+from slue_ner.models.encoder.frames import valid_positions
 
 
 class SpecAugment(nn.Module):

@@ -70,19 +70,18 @@ class Family:
         return f"{self.trunk}.layers" if self.trunk else "layers"
 
 
-FAMILIES: Mapping[str, Family] = MappingProxyType(
-    {
-        family.name: family
-        for family in (
-            Family("wav2vec2", None, "sdpa", _TRANSFORMER),
-            Family("hubert", None, "sdpa", _TRANSFORMER),
-            Family("wavlm", None, "own", _TRANSFORMER),
-            Family("data2vec-audio", None, "sdpa", _TRANSFORMER),
-            Family("wav2vec2-bert", "kaldi", "sdpa", _CONFORMER),
-            Family("whisper", "whisper", "sdpa", _WHISPER, "", fixed=("embed_positions.weight",)),
-        )
-    }
-)
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        Family("wav2vec2", None, "sdpa", _TRANSFORMER),
+        Family("hubert", None, "sdpa", _TRANSFORMER),
+        Family("wavlm", None, "own", _TRANSFORMER),
+        Family("data2vec-audio", None, "sdpa", _TRANSFORMER),
+        Family("wav2vec2-bert", "kaldi", "sdpa", _CONFORMER),
+        Family("whisper", "whisper", "sdpa", _WHISPER, "", fixed=("embed_positions.weight",)),
+    )
+}
+"""Every family by its ``model_type``."""
 
 
 def family(name: str) -> Family:

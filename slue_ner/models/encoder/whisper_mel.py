@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from slue_ner.core.time import FrameGrid
-from slue_ner.models.frames import valid_positions
-from slue_ner.models.mel_bank import MelBank
+from slue_ner.models.encoder.frames import valid_positions
+from slue_ner.models.encoder.mel_bank import MelBank
 
 WINDOW = 400  # samples, 25 ms
 HOP = 160  # samples, 10 ms

@@ -11,8 +11,8 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import CONFIG_MAPPING
 
 from slue_ner.core.suggest import nearest
-from slue_ner.models.families import Family
-from slue_ner.models.whisper_mel import STRIDE, WhisperMel
+from slue_ner.models.encoder.families import Family
+from slue_ner.models.encoder.whisper_mel import STRIDE, WhisperMel
 
 _DROPOUTS = (
     *("hidden_dropout", "attention_dropout", "activation_dropout"),

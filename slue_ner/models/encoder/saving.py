@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from slue_ner.core.files import filled_folder, write_json
-from slue_ner.models import whisper_mel
 from slue_ner.models.adaptation.lora import merge_adapters
-from slue_ner.models.checkpoints import (
+from slue_ner.models.encoder import whisper_mel
+from slue_ner.models.encoder.checkpoints import (
     CONFIG_FILE,
     PREPROCESSOR_FILE,
     PROCESSOR_FILE,
     quiet_transformers,
 )
-from slue_ner.models.encoder import SpeechEncoder
-from slue_ner.models.filterbank import SAMPLE_RATE
-from slue_ner.models.whisper_mel import WhisperMel
+from slue_ner.models.encoder.kaldi_mel import SAMPLE_RATE
+from slue_ner.models.encoder.speech_encoder import SpeechEncoder
+from slue_ner.models.encoder.whisper_mel import WhisperMel
 
 
 def save_encoder(encoder: SpeechEncoder, folder: Path, *, half: bool = False) -> None:

@@ -5,11 +5,16 @@ the first block and ``states[i]`` the raw output of block ``i``. "last" is the m
 ``last_hidden_state``: for Whisper and for large-style models (``do_stable_layer_norm``) that is the
 last block's output after the encoder's final LayerNorm, for all others the last block's output.
 Stock Whisper alone hands "last" out as its highest hidden state too; here it stays raw.
+
+Below it: the stem, from projected features to the input of the first block, and long audio in
+overlapping windows, for an encoder of limited length.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
 
@@ -20,16 +25,19 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from slue_ner.core.time import FrameGrid, Seconds
-from slue_ner.models.audio_windows import encode_in_windows
-from slue_ner.models.convolutions import convolution_grid, convolve, normalize_waveforms
-from slue_ner.models.families import Family
-from slue_ner.models.filterbank import FilterBank
-from slue_ner.models.frames import Frames, valid_positions
-from slue_ner.models.lengths import check_at_once, check_lengths, frames_of
-from slue_ner.models.masking import SpecAugment
+from slue_ner.models.encoder.families import Family
+from slue_ner.models.encoder.frames import (
+    Frames,
+    check_at_once,
+    check_lengths,
+    frames_of,
+    valid_positions,
+)
+from slue_ner.models.encoder.front_end import convolution_grid, convolve, normalize_waveforms
+from slue_ner.models.encoder.kaldi_mel import FilterBank
+from slue_ner.models.encoder.masking import SpecAugment
+from slue_ner.models.encoder.whisper_mel import WhisperMel
 from slue_ner.models.mixing import Layers, check_layers
-from slue_ner.models.stem import convolve_mel, enter_blocks
-from slue_ner.models.whisper_mel import WhisperMel
 
 
 class SpeechEncoder(nn.Module):
@@ -298,3 +306,195 @@ class SpeechEncoder(nn.Module):
         if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
             return checkpoint(block, hidden, use_reentrant=False, **context)
         return block(hidden, **context)
+
+
+NARROW = 16  # channels a group
+
+
+def enter_blocks(model: Any, hidden: Tensor, valid: Tensor | None) -> tuple[Tensor, dict[str, Any]]:
+    """Input of the first block, and the keyword arguments that every block takes.
+
+    Args:
+        model: a transformers speech model.
+        hidden: projected (and in training masked) features, ``(B, T, D)``.
+        valid: True at real frames, ``(B, T)``; ``None`` when there is no padding.
+    """
+    if valid is not None:
+        hidden = hidden.masked_fill(~valid[..., None], 0.0)
+    if model.config.model_type == "whisper":
+        hidden = hidden + model.embed_positions.weight[: hidden.shape[1]]
+        training = model.embed_positions.training  # off where the stem is kept as it is
+        hidden = functional.dropout(hidden, p=model.dropout, training=training)
+        return hidden, {"attention_mask": _attention_mask(valid)}
+    encoder = model.encoder
+    if hasattr(encoder, "embed_positions"):
+        return _enter_conformer(encoder, hidden, valid)
+    exact = hidden.device.type == "cpu" and _is_narrow(encoder.pos_conv_embed)
+    with torch.autocast("cpu", enabled=False) if exact else nullcontext():
+        hidden = hidden.float() if exact else hidden
+        hidden = hidden + positional_embedding(encoder.pos_conv_embed, hidden, valid)
+    if not getattr(model.config, "do_stable_layer_norm", False):
+        hidden = encoder.layer_norm(hidden)
+    hidden = encoder.dropout(hidden)
+    if model.config.model_type == "wavlm":  # takes the plain mask, and a bias of its own making
+        return hidden, {"attention_mask": valid, "position_bias": None}
+    return hidden, {"attention_mask": _attention_mask(valid)}
+
+
+def convolve_mel(model: Any, features: Tensor, valid: Tensor | None) -> Tensor:
+    """Whisper's two convolutions over mel frames, with silence of zeros beyond each end.
+
+    Args:
+        model: transformers' ``WhisperEncoder``.
+        features: two mel frames side by side, ``(B, T, 2 * M)``, zero at padding.
+        valid: True at real frames, ``(B, T)``; ``None`` when there is no padding.
+
+    Returns:
+        ``(B, T, D)``.
+    """
+    mel = features.reshape(len(features), 2 * features.shape[1], -1).transpose(1, 2)  # (B, M, 2T)
+    values = functional.gelu(model.conv1(mel))
+    if valid is not None:  # the second convolution would read what the first left behind the end
+        values = values * valid.repeat_interleave(2, dim=1)[:, None]
+    return functional.gelu(model.conv2(values)).transpose(1, 2)
+
+
+def positional_embedding(embedding: Any, hidden: Tensor, valid: Tensor | None) -> Tensor:
+    """Convolutional position embedding that sees zeros beyond each utterance's end.
+
+    An utterance alone meets the zero padding of every convolution at its own end. In a batch the
+    same must hold, so padding is zeroed before each convolution: data2vec stacks several with
+    normalisations between them, and some HuBERT models put a batch norm in front.
+
+    Args:
+        embedding: transformers' ``pos_conv_embed``.
+        hidden: ``(B, T, D)``, zero at padding.
+        valid: True at real frames, ``(B, T)``; ``None`` when there is no padding.
+
+    Returns:
+        ``(B, T, D)``.
+    """
+    stacked = hasattr(embedding, "layers")
+    batch_norm = getattr(embedding, "batch_norm", None)
+    if valid is None or not (stacked or batch_norm is not None):
+        embedded: Tensor = embedding(hidden)
+        return embedded
+    padding = ~valid[:, None]  # (B, 1, T)
+    values = hidden.transpose(1, 2)  # (B, D, T)
+    if batch_norm is None:
+        for layer in embedding.layers:
+            values = layer(values).masked_fill(padding, 0.0)
+    else:
+        values = batch_norm(values).masked_fill(padding, 0.0)
+        values = embedding.activation(embedding.padding(embedding.conv(values)))
+    return values.transpose(1, 2)
+
+
+def _is_narrow(embedding: nn.Module) -> bool:
+    """Whether a convolution has groups so narrow that torch 2.11's bfloat16 kernel fails.
+
+    On CPUs with AMX it then returns noise (seen up to 12 channels a group; real models have 48).
+    """
+    return any(
+        isinstance(part, nn.Conv1d) and part.in_channels // part.groups < NARROW
+        for part in embedding.modules()
+    )
+
+
+def _enter_conformer(
+    encoder: Any, hidden: Tensor, valid: Tensor | None
+) -> tuple[Tensor, dict[str, Any]]:
+    hidden = encoder.dropout(hidden)
+    positions = None
+    if encoder.embed_positions is not None:
+        # rotary tables made under inference mode cannot be trained through, so never reuse them
+        encoder.embed_positions.cached_sequence_length = None
+        positions = encoder.embed_positions(hidden)
+    return hidden, {
+        "attention_mask": _attention_mask(valid),
+        "relative_position_embeddings": positions,
+        "conv_attention_mask": valid,
+    }
+
+
+def _attention_mask(valid: Tensor | None) -> Tensor | None:
+    """What ``scaled_dot_product_attention`` takes, ``(B, 1, 1, T)`` bool.
+
+    transformers' own function asks the device whether there is any padding, which stalls it.
+    """
+    return None if valid is None else valid[:, None, None, :]
+
+
+_OVERLAP = 5  # a fifth: 6 of Whisper's 30 s, so that every frame has at least 3 s of context
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Frames ``[start, stop)`` of an utterance, encoded at once.
+
+    Attributes:
+        owned: which of the window's own frames are kept.
+    """
+
+    start: int
+    stop: int
+    owned: slice
+
+
+def windows(num_frames: int, *, size: int) -> list[Window]:
+    """Cover ``num_frames`` with windows of ``size``; one, of any length, when they fit.
+
+    Every window but a lone one is full. Neighbours overlap by at least a fifth, and a frame is
+    kept from the window where it is farther from the edge.
+    """
+    if num_frames <= size:
+        return [Window(0, num_frames, slice(0, num_frames))]
+    step = max(1, size - size // _OVERLAP)
+    starts = [*range(0, num_frames - size, step), num_frames - size]
+    found: list[Window] = []
+    kept = 0  # frames owned by the windows so far
+    for start, following in zip(starts, [*starts[1:], None], strict=True):
+        stop = start + size
+        border = num_frames if following is None else (stop + following) // 2
+        found.append(Window(start, stop, slice(kept - start, border - start)))
+        kept = border
+    return found
+
+
+def encode_in_windows(
+    encode: Callable[[Tensor, Tensor, Tensor | None], list[Tensor]],
+    waveforms: Tensor,
+    num_samples: Tensor,
+    *,
+    masked: Tensor | None,
+    grid: FrameGrid,
+    size: int,
+) -> list[Tensor]:
+    """States of audio of any length, each frame from the window where it has most context.
+
+    Args:
+        encode: from a waveform ``(1, S)``, its length ``(1,)`` and its hidden frames ``(1, T)`` to
+            its states, ``(1, T, D)`` for every layer.
+        waveforms: ``(B, S)``, zero-padded.
+        num_samples: real samples, ``(B,)``.
+        masked: hidden frames, ``(B, T)`` bool, or ``None``.
+        grid: of the encoder.
+        size: most frames that it encodes at once.
+
+    Returns:
+        ``(B, T, D)`` for every layer, zero behind an utterance's end.
+    """
+    total = grid.num_frames(waveforms.shape[1])
+    rows: list[list[Tensor]] = []  # of every utterance, (1, T, D) for every layer
+    for row, length in enumerate(num_samples.tolist()):
+        count = grid.num_frames(length)
+        parts: list[list[Tensor]] = []
+        for window in windows(count, size=size):
+            last = length if window.stop == count else window.stop * grid.hop
+            piece = waveforms[row : row + 1, window.start * grid.hop : last]
+            hidden = None if masked is None else masked[row, window.start : window.stop][None]
+            states = encode(piece, num_samples.new_tensor([piece.shape[1]]), hidden)
+            parts.append([state[:, window.owned] for state in states])
+        joined = [torch.cat(pieces, dim=1) for pieces in zip(*parts, strict=True)]
+        rows.append([functional.pad(state, (0, 0, 0, total - count)) for state in joined])
+    return [torch.cat(of_layer) for of_layer in zip(*rows, strict=True)]
