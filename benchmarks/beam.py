@@ -28,14 +28,14 @@ from tables import publish, spread, table
 
 from slue_ner.core.labels import COMBINED
 from slue_ner.core.records import read_manifest
-from slue_ner.decoding.beam import BeamDecoder, BeamOptions
+from slue_ner.decoding.beam.scoring_rules import Scorer
+from slue_ner.decoding.beam.search import BeamDecoder, BeamOptions
 from slue_ner.decoding.ctc import greedy
 from slue_ner.decoding.ctc_kernel import collapse
 from slue_ner.decoding.emissions import read_emissions
-from slue_ner.decoding.ngram import NgramModel
-from slue_ner.decoding.ngram_file import write_model
-from slue_ner.decoding.ngram_training import train
-from slue_ner.decoding.scoring_rules import Scorer
+from slue_ner.decoding.lm.ngram import NgramModel
+from slue_ner.decoding.lm.ngram_file import write_model
+from slue_ner.decoding.lm.ngram_training import train
 from slue_ner.evaluation.wer import word_edits
 from slue_ner.text.markup import from_symbols, write_tagged
 

@@ -14,9 +14,8 @@ from slue_ner.cli.console import progress_on
 from slue_ner.cli.decoding import chosen_decoding
 from slue_ner.core.time import FrameGrid, Seconds
 from slue_ner.core.types import Prediction, Utterance
-from slue_ner.decoding.beam import BeamDecoder
-from slue_ner.decoding.emissions import EmissionsWriter, read_emissions
-from slue_ner.decoding.stored_emissions import StoredEmissions
+from slue_ner.decoding.beam.search import BeamDecoder
+from slue_ner.decoding.emissions import EmissionsWriter, StoredEmissions, read_emissions
 from slue_ner.inference.beam_decoding import CTCDecoding, say_cut
 from slue_ner.inference.emitting import Keep
 from slue_ner.inference.frame_reading import (

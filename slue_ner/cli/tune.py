@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from slue_ner.core.types import Utterance
-    from slue_ner.decoding.stored_emissions import StoredEmissions
+    from slue_ner.decoding.emissions import StoredEmissions
     from slue_ner.inference.beam_decoding import DecodingTrial
     from slue_ner.inference.localizing import Trial
 

@@ -17,9 +17,9 @@ from slue_ner.core.records import SCHEMA
 from slue_ner.core.run_files import FRAMES_FILE
 from slue_ner.core.time import Seconds
 from slue_ner.core.types import Prediction, Utterance
+from slue_ner.decoding.emissions import StoredEmissions
 from slue_ner.decoding.frame_tuning import TunedDecoding, tune_frames
 from slue_ner.decoding.frames import FloatArray, FrameDecoding, give_words, spans
-from slue_ner.decoding.stored_emissions import StoredEmissions
 from slue_ner.evaluation.nel import nel_obstacle
 from slue_ner.inference.emitting import Emitted, Keep, LiveEmissions, Outputs
 from slue_ner.inference.localizing import check_tuning_split

@@ -17,11 +17,11 @@ from slue_ner.core.packed import DAMAGED, open_unpacked
 from slue_ner.core.records import read_manifest
 from slue_ner.data.corpora.dataset import check_labelled
 from slue_ner.data.corpora.marks import listed_words
-from slue_ner.decoding.ngram import UNKNOWN_ID, NgramModel
-from slue_ner.decoding.ngram_counts import check_words, split
-from slue_ner.decoding.ngram_file import BINARY_SUFFIX, read_model, write_model
-from slue_ner.decoding.ngram_labels import label_set_of
-from slue_ner.decoding.ngram_training import train
+from slue_ner.decoding.lm.ngram import UNKNOWN_ID, NgramModel
+from slue_ner.decoding.lm.ngram_counts import check_words, split
+from slue_ner.decoding.lm.ngram_file import BINARY_SUFFIX, read_model, write_model
+from slue_ner.decoding.lm.ngram_labels import label_set_of
+from slue_ner.decoding.lm.ngram_training import train
 from slue_ner.text.marks import lost_words, survives
 from slue_ner.text.markup import DELIMITER, target_words, to_symbols
 

@@ -10,7 +10,7 @@ import torch
 
 from slue_ner.core.time import FrameGrid, Seconds
 from slue_ner.core.types import Prediction, Utterance
-from slue_ner.decoding.beam import BeamDecoder
+from slue_ner.decoding.beam.search import BeamDecoder
 from slue_ner.decoding.ctc import greedy
 from slue_ner.decoding.transcript import to_prediction
 from slue_ner.inference.emitting import Emitted, Keep, LiveEmissions, LogProbs, Outputs

@@ -14,7 +14,7 @@ import pytest
 from slue_ner.core.labels import COMBINED
 from slue_ner.core.records import read_manifest, write_manifest
 from slue_ner.core.types import EntitySpan, Utterance
-from slue_ner.decoding.ngram_file import read_model
+from slue_ner.decoding.lm.ngram_file import read_model
 from slue_ner.inference.language_models import SentenceOptions, read_sentences
 from slue_ner.tasks.ctc_task import target_ids
 from slue_ner.text.vocabulary import Vocabulary

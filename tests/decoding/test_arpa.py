@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from slue_ner.decoding.ngram_file import read_model, write_model
-from slue_ner.decoding.ngram_training import train
+from slue_ner.decoding.lm.ngram_file import read_model, write_model
+from slue_ner.decoding.lm.ngram_training import train
 
 FOREIGN = """
 made by another program

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slue_ner.decoding.lexicon import ROOT, Lexicon, build_lexicon
+from slue_ner.decoding.beam.word_trees import ROOT, Lexicon, build_lexicon
 
 spellings = st.lists(
     st.lists(st.integers(1, 4), min_size=1, max_size=6), min_size=1, max_size=30, unique_by=tuple

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slue_ner.decoding.ngram import NgramModel
-from slue_ner.decoding.ngram_file import read_model, write_model
-from slue_ner.decoding.ngram_training import train
+from slue_ner.decoding.lm.ngram import NgramModel
+from slue_ner.decoding.lm.ngram_file import read_model, write_model
+from slue_ner.decoding.lm.ngram_training import train
 from slue_ner.inference.language_models import SentenceOptions, read_sentences, score_text
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slue_ner.decoding.ngram import END_WORD, START_WORD, UNKNOWN_WORD, NgramModel
-from slue_ner.decoding.ngram_file import read_model, write_model
-from slue_ner.decoding.ngram_training import train
+from slue_ner.decoding.lm.ngram import END_WORD, START_WORD, UNKNOWN_WORD, NgramModel
+from slue_ner.decoding.lm.ngram_file import read_model, write_model
+from slue_ner.decoding.lm.ngram_training import train
 
 ARRAYS = ("word", "log_prob", "back_off", "suffix", "first_child")
 
@@ -149,7 +149,7 @@ def test_equal_models_are_equal_files(tmp_path, name):
 
 
 CACHE = """
-from slue_ner.decoding.ngram_training import train
+from slue_ner.decoding.lm.ngram_training import train
 train([["a"]], order=2)[0].score(["a"])
 from slue_ner.decoding import ngram_kernel
 print(sum(ngram_kernel.score.stats.cache_misses.values()))

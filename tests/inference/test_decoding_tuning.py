@@ -8,11 +8,10 @@ from hypothesis import strategies as st
 from slue_ner.core.labels import COMBINED
 from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import Utterance
-from slue_ner.decoding.beam import BeamOptions
-from slue_ner.decoding.emissions import EmissionsWriter, read_emissions
-from slue_ner.decoding.ngram_file import write_model
-from slue_ner.decoding.ngram_training import train
-from slue_ner.decoding.stored_emissions import StoredEmissions
+from slue_ner.decoding.beam.search import BeamOptions
+from slue_ner.decoding.emissions import EmissionsWriter, StoredEmissions, read_emissions
+from slue_ner.decoding.lm.ngram_file import write_model
+from slue_ner.decoding.lm.ngram_training import train
 from slue_ner.inference.beam_decoding import CTCDecoding, DecodingTrial, _climb, tune_decoding
 from slue_ner.text.vocabulary import Vocabulary
 

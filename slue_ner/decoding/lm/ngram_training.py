@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slue_ner.decoding.ngram import START_ID, UNKNOWN_ID, NgramModel
-from slue_ner.decoding.ngram_counts import Grams, count, encode
+from slue_ner.decoding.lm.ngram import START_ID, UNKNOWN_ID, NgramModel
+from slue_ner.decoding.lm.ngram_counts import Grams, count, encode
 
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
 """Of n-grams seen once, twice and more often, where a text is too small to estimate them."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slue_ner.decoding.ngram import (
+from slue_ner.decoding.lm.ngram import (
     END_ID,
     END_WORD,
     START_ID,

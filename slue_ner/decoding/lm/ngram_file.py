@@ -17,9 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from slue_ner.core.files import atomic_path
-from slue_ner.decoding.arpa import read_arpa
-from slue_ner.decoding.arpa_writing import write_arpa
-from slue_ner.decoding.ngram import NgramModel
+from slue_ner.decoding.lm.arpa import read_arpa, write_arpa
+from slue_ner.decoding.lm.ngram import NgramModel
 
 BINARY_SUFFIX = ".ngram"
 

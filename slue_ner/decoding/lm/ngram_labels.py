@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from slue_ner.core.labels import COMBINED, END_SYMBOL, RAW, LabelSet, label_set
-from slue_ner.decoding.ngram import NgramModel
+from slue_ner.decoding.lm.ngram import NgramModel
 
 _ONLY_RAW = frozenset(RAW.marks) - frozenset(COMBINED.marks)
 _NO_PUNCTUATION = frozenset("`}~{")

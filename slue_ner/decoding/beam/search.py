@@ -42,8 +42,8 @@ import numpy as np
 
 from slue_ner.core.types import TokenSpan
 from slue_ner.decoding.align import align
+from slue_ner.decoding.beam.scoring_rules import Scorer
 from slue_ner.decoding.ctc import BLANK_ID
-from slue_ner.decoding.scoring_rules import Scorer
 
 MERGES = ("sum", "max")
 
@@ -155,8 +155,14 @@ class BeamDecoder:
         Raises:
             ValueError: for emissions over another number of symbols, with NaN or infinity.
         """
-        from slue_ner.decoding.beam_kernel import GRAMMAR, OUTSIDE, PARENT, SYMBOL, new_nodes
-        from slue_ner.decoding.beam_search import search
+        from slue_ner.decoding.beam.kernel import (
+            GRAMMAR,
+            OUTSIDE,
+            PARENT,
+            SYMBOL,
+            new_nodes,
+            search,
+        )
 
         scorer, options = self.scorer, self.options
         if log_probs.ndim != 2 or log_probs.shape[1] != len(scorer.symbols):

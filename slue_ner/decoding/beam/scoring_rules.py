@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from slue_ner.core.labels import END_SYMBOL, LabelSet
+from slue_ner.decoding.beam.word_trees import HotWords, Lexicon, build_hot_words, build_lexicon
 from slue_ner.decoding.ctc import BLANK_ID
-from slue_ner.decoding.hot_words import HotWords, build_hot_words
-from slue_ner.decoding.lexicon import Lexicon, build_lexicon
-from slue_ner.decoding.ngram import START_ID, UNKNOWN_ID, NgramModel
-from slue_ner.decoding.ngram_counts import MARKS
-from slue_ner.decoding.ngram_labels import check_label_set
+from slue_ner.decoding.lm.ngram import START_ID, UNKNOWN_ID, NgramModel
+from slue_ner.decoding.lm.ngram_counts import MARKS
+from slue_ner.decoding.lm.ngram_labels import check_label_set
 from slue_ner.text.markup import DELIMITER
 from slue_ner.text.vocabulary import UNKNOWN
 
 if TYPE_CHECKING:
-    from slue_ner.decoding.beam import BeamOptions
-    from slue_ner.decoding.beam_kernel import Ngrams, Rules, Tree
+    from slue_ner.decoding.beam.kernel import Ngrams, Rules, Tree
+    from slue_ner.decoding.beam.search import BeamOptions
 
 _NUM_NAMED = 5
 _MOST_BOOST = 100.0
@@ -101,7 +100,7 @@ class Scorer:
         return None if not ids or min(ids) < 0 or delimiter in ids or BLANK_ID in ids else ids
 
     def _rules(self) -> Rules:
-        from slue_ner.decoding.beam_kernel import Hot, Rules
+        from slue_ner.decoding.beam.kernel import Hot, Rules
 
         options, characters = self.options, self._characters
         has_tree = self._entries is not None
@@ -133,7 +132,7 @@ class Scorer:
         )
 
     def _kinds(self) -> np.ndarray:
-        from slue_ner.decoding.beam_kernel import CLOSES, DELIMITER_KIND, LETTER, NEVER, OPENS
+        from slue_ner.decoding.beam.kernel import CLOSES, DELIMITER_KIND, LETTER, NEVER, OPENS
 
         kinds = np.full(len(self.symbols), LETTER, np.int8)
         kinds[BLANK_ID] = NEVER
@@ -169,7 +168,7 @@ class Scorer:
         return build_lexicon([ids for _, ids in entries]), word_ids
 
     def _tree(self) -> Tree:
-        from slue_ner.decoding.beam_kernel import Tree
+        from slue_ner.decoding.beam.kernel import Tree
 
         if self._entries is None:
             none = np.zeros(1, np.int32)
@@ -252,7 +251,7 @@ def _read_only(values: np.ndarray) -> np.ndarray:
 
 
 def _ngrams(model: NgramModel | None) -> Ngrams:
-    from slue_ner.decoding.beam_kernel import Ngrams
+    from slue_ner.decoding.beam.kernel import Ngrams
 
     if model is None:
         none = np.zeros(0, np.int32)

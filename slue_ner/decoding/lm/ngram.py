@@ -94,7 +94,7 @@ class NgramModel:
 
     def score(self, words: Sequence[str]) -> np.ndarray:
         """Log10 probability of each word of a sentence and of its end, ``(n + 1,)`` float64."""
-        from slue_ner.decoding.ngram_kernel import score  # numba takes half a second to import
+        from slue_ner.decoding.lm.ngram_kernel import score
 
         scores: np.ndarray = score(
             self.start,
