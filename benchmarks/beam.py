@@ -28,8 +28,8 @@ from tables import publish, spread, table
 
 from slue_ner.core.labels import COMBINED
 from slue_ner.core.records import read_manifest
-from slue_ner.decoding.beam.scoring_rules import Scorer
-from slue_ner.decoding.beam.search import BeamDecoder, BeamOptions
+from slue_ner.decoding.beam.scoring_rules import BeamOptions, Scorer
+from slue_ner.decoding.beam.search import BeamDecoder
 from slue_ner.decoding.ctc import greedy
 from slue_ner.decoding.ctc_kernel import collapse
 from slue_ner.decoding.emissions import read_emissions

@@ -65,7 +65,7 @@ def sweep_job(config: Any) -> int:
     Raises:
         KeyboardInterrupt: when the job was asked to stop, so that the sweep stops too.
     """
-    from slue_ner.cli.train import train
+    from slue_ner.cli.job import train
 
     values = plain(config)
     settings = HydraConfig.get()

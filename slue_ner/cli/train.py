@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Any
 
 _HELP = """usage: slue-ner train [overrides] [-m]
 
@@ -40,6 +38,7 @@ def run(arguments: list[str]) -> int:
 
         return sweep(overrides)
     from slue_ner.cli.config import compose_config
+    from slue_ner.cli.job import train
 
     values = compose_config(overrides)
     if show:
@@ -48,51 +47,6 @@ def run(arguments: list[str]) -> int:
         print(yaml.safe_dump(values, sort_keys=False), end="")
         return 0
     return train(values, Path(values["run_dir"]))
-
-
-def train(values: dict[str, Any], run_dir: Path) -> int:
-    """Train and report one run; 130 when it was asked to stop and has saved its state."""
-    from slue_ner.cli.console import stdout
-    from slue_ner.core.processes import own_rank
-    from slue_ner.core.run_files import METRICS_FILE
-    from slue_ner.systems.experiment import run_experiment
-    from slue_ner.training.checkpoints import StopRequestedError
-
-    console = stdout()
-    console.quiet = own_rank() != 0
-    try:
-        metrics = run_experiment(values, run_dir, console=console)
-    except StopRequestedError as stop:
-        print(f"slue-ner train: {stop}", file=sys.stderr)
-        return 130
-    training = metrics["run"]["training"]
-    console.print(
-        f"{_speed(training)}, {training['seconds']:.0f} s, "
-        f"{training['peak_memory_bytes'] / 2**30:.1f} GiB; metrics in {run_dir / METRICS_FILE}",
-        highlight=False,
-    )
-    for split, scores in metrics["splits"].items():
-        console.print(f"{split}: {_summary(scores)}", highlight=False)
-    return 0
-
-
-def _speed(training: dict[str, Any]) -> str:
-    if "words_per_second" in training:
-        return f"{training['words_per_second']:.0f} words/s"
-    return f"{training['audio_seconds_per_second']:.0f} audio-s/s"
-
-
-def _summary(scores: dict[str, Any]) -> str:
-    figures = []
-    for name, path in (("F1", "ner.micro.f1"), ("label F1", "ner_label.micro.f1"), ("WER", "wer")):
-        value: Any = scores
-        for key in path.split("."):
-            value = value.get(key) if isinstance(value, dict) else None
-        if value is not None:
-            low, high = scores.get("intervals", {}).get(path, (None, None))
-            around = "" if low is None else f" [{100 * low:.1f}, {100 * high:.1f}]"
-            figures.append(f"{name} {100 * value:.1f}{around}")
-    return ", ".join(figures)
 
 
 def _groups() -> str:

@@ -39,8 +39,8 @@ from slue_ner.core.lines import numbered_lines
 from slue_ner.core.run_files import read_config
 from slue_ner.core.suggest import nearest
 from slue_ner.core.types import Prediction, Utterance
-from slue_ner.decoding.beam.scoring_rules import Scorer
-from slue_ner.decoding.beam.search import BeamDecoder, BeamOptions
+from slue_ner.decoding.beam.scoring_rules import BeamOptions, Scorer
+from slue_ner.decoding.beam.search import BeamDecoder
 from slue_ner.decoding.emissions import StoredEmissions
 from slue_ner.decoding.lm.ngram_file import read_model
 from slue_ner.decoding.lm.ngram_labels import say_labels

@@ -9,7 +9,7 @@ from typing import Any
 from slue_ner.core.files import read_json
 from slue_ner.core.run_files import CONFIG_FILE
 from slue_ner.core.run_files import read_config as read_mapping
-from slue_ner.inference.tagging import TextPredictor, WordTagger
+from slue_ner.inference.tagging import WordTagger
 from slue_ner.models.encoder.checkpoints import CONFIG_FILE as MODEL_CONFIG
 from slue_ner.models.encoder.checkpoints import check_exists, read_config
 from slue_ner.models.taggers.spacy_tagger import SpacyTagger, spacy_tagger

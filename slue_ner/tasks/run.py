@@ -9,6 +9,7 @@ from typing import Any
 from slue_ner.core.run_files import CONFIG_FILE, read_config, read_metrics
 from slue_ner.inference.transcribing import CTCPredictor
 from slue_ner.models.encoder.speech_encoder import SpeechEncoder
+from slue_ner.tasks.ctc_task import CTC
 from slue_ner.tasks.registry import run_config
 from slue_ner.text.vocabulary import Vocabulary
 from slue_ner.training.run_folder import RunFolder
@@ -76,7 +77,6 @@ class Run:
         Raises:
             ValueError: for a run of another task, too.
         """
-        predictor = self.predictor(weights=weights)
-        if not isinstance(predictor, CTCPredictor):
+        if not isinstance(self.task, CTC):
             raise ValueError(self.task.not_this(self.folder.path))
-        return predictor
+        return self.task.restore(self.config, self.folder, weights=weights)

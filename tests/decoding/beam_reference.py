@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from slue_ner.core.labels import END_SYMBOL, LabelSet
-from slue_ner.decoding.beam.scoring_rules import Scorer
-from slue_ner.decoding.beam.search import BeamDecoder, BeamOptions
+from slue_ner.decoding.beam.scoring_rules import BeamOptions, Scorer
+from slue_ner.decoding.beam.search import BeamDecoder
 from slue_ner.decoding.lm.ngram import END_WORD, START_WORD, UNKNOWN_WORD, NgramModel
 from slue_ner.decoding.lm.ngram_training import train
 from slue_ner.text.markup import from_symbols, read_tagged, to_symbols

@@ -24,7 +24,8 @@ from beam_reference import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slue_ner.decoding.beam.search import BeamDecoder, BeamOptions, Hypothesis
+from slue_ner.decoding.beam.scoring_rules import BeamOptions
+from slue_ner.decoding.beam.search import BeamDecoder, Hypothesis
 from slue_ner.decoding.ctc import greedy
 from slue_ner.decoding.lm.ngram_training import train
 from slue_ner.text.markup import from_symbols, to_symbols

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slue_ner.core.labels import END_SYMBOL, label_set
-from slue_ner.decoding.beam.search import MERGES, BeamOptions, Hypothesis
+from slue_ner.decoding.beam.scoring_rules import MERGES, BeamOptions
+from slue_ner.decoding.beam.search import Hypothesis
 from slue_ner.decoding.lm.ngram_training import train
 from slue_ner.text.markup import from_symbols, read_tagged, to_symbols
 from slue_ner.text.vocabulary import Vocabulary

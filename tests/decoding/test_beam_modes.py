@@ -23,7 +23,7 @@ from beam_reference import (
     random_emissions,
 )
 
-from slue_ner.decoding.beam.search import MERGES, BeamOptions
+from slue_ner.decoding.beam.scoring_rules import MERGES, BeamOptions
 from slue_ner.decoding.lm.ngram_file import read_model, write_model
 from slue_ner.decoding.lm.ngram_training import train
 from slue_ner.text.markup import to_symbols

@@ -8,7 +8,7 @@ from beam_reference import decoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slue_ner.decoding.beam.search import BeamOptions
+from slue_ner.decoding.beam.scoring_rules import BeamOptions
 from slue_ner.decoding.beam.word_trees import HotWords, build_hot_words
 from slue_ner.text.markup import from_symbols
 

@@ -151,7 +151,7 @@ def test_equal_models_are_equal_files(tmp_path, name):
 CACHE = """
 from slue_ner.decoding.lm.ngram_training import train
 train([["a"]], order=2)[0].score(["a"])
-from slue_ner.decoding import ngram_kernel
+from slue_ner.decoding.lm import ngram_kernel
 print(sum(ngram_kernel.score.stats.cache_misses.values()))
 """
 

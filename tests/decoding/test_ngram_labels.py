@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 
 from slue_ner.core.labels import COMBINED, RAW, label_set
-from slue_ner.decoding.beam.scoring_rules import Scorer
-from slue_ner.decoding.beam.search import BeamOptions
+from slue_ner.decoding.beam.scoring_rules import BeamOptions, Scorer
 from slue_ner.decoding.lm.ngram_labels import label_set_of
 from slue_ner.decoding.lm.ngram_training import train
 from slue_ner.text.markup import to_symbols

@@ -7,8 +7,8 @@ import pytest
 from beam_reference import CHARACTERS, SYMBOLS, TEXT, WORDS
 
 from slue_ner.core.labels import label_set
-from slue_ner.decoding.beam.scoring_rules import Scorer
-from slue_ner.decoding.beam.search import BeamDecoder, BeamOptions
+from slue_ner.decoding.beam.scoring_rules import BeamOptions, Scorer
+from slue_ner.decoding.beam.search import BeamDecoder
 from slue_ner.decoding.lm.ngram_training import train
 from slue_ner.text.markup import to_symbols
 from slue_ner.text.vocabulary import Vocabulary

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from slue_ner.core.labels import COMBINED
 from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import Utterance
-from slue_ner.decoding.beam.search import BeamOptions
+from slue_ner.decoding.beam.scoring_rules import BeamOptions
 from slue_ner.decoding.emissions import EmissionsWriter, StoredEmissions, read_emissions
 from slue_ner.decoding.lm.ngram_file import write_model
 from slue_ner.decoding.lm.ngram_training import train

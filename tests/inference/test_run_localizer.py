@@ -14,9 +14,9 @@ from slue_ner.core.records import write_manifest
 from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import EntitySpan, Prediction, Utterance, Word
 from slue_ner.decoding.localize import LocalizerOptions
+from slue_ner.inference import localizer_fit
 from slue_ner.inference.localizer_fit import fit_localizer
 from slue_ner.inference.localizing import KeptLocalizer, read_localizer, run_localizer
-from slue_ner.inference.localizing import run_localizer as module
 from slue_ner.inference.transcribing import CTCPredictor
 from slue_ner.text.vocabulary import Vocabulary
 
@@ -102,14 +102,14 @@ def fit(run):
 
 @pytest.mark.parametrize("target", ["tagged", "plain"])
 def test_a_model_that_is_late_gets_its_lateness_taken_off(run, target):
-    run_dir = run(target, [spoken(number) for number in range(6)])
-    fitted, said = fit(run_dir)
+    late = run(target, [spoken(number) for number in range(6)])
+    fitted, said = fit(late)
     assert fitted.options == LocalizerOptions(kind="words", incl_blank=False, offset=-0.2)
     assert fitted.align_offset == -0.2
     assert fitted.align_ms == pytest.approx(0, abs=1e-6)
     assert fitted.frame_f1 > 0.97
     assert fitted.tuned_on == "6 utterances of tune.jsonl"
-    assert run_localizer(run_dir) == fitted == read_localizer(run_dir / "localizer.yaml")
+    assert run_localizer(late[2].parent) == fitted == read_localizer(late[2])
     assert "localizer: words without blanks, -0.20 s, tuned on 6 utterances of tune.jsonl" in said
     assert "alignment -0.20 s (median error 0 ms on tune)" in said
 
@@ -130,22 +130,21 @@ def test_utterances_without_word_times_take_no_part(run):
 
 @pytest.mark.parametrize("target", ["tagged", "plain"])
 def test_without_word_times_times_stay_as_decoded(run, target):
-    run_dir = run(target, [replace(spoken(0), words=None, entities=())])
-    fitted, said = fit(run_dir)
+    late = run(target, [replace(spoken(0), words=None, entities=())])
+    fitted, said = fit(late)
     assert fitted == KeptLocalizer(options=LocalizerOptions())
-    assert run_localizer(run_dir) == fitted
+    assert read_localizer(late[2]) == fitted
     assert "the localizer is not searched: no utterance of tune.jsonl has word times" in said
 
 
 def test_where_no_entity_was_found_right_the_offset_is_that_of_aligned_words(run, monkeypatch):
-    run_dir = run("tagged", [spoken(0)])
-    heard = module.predict
+    heard = localizer_fit.decode
 
     def deaf(*arguments, **options):
         return [Prediction(p.id, "", words=(), tokens=()) for p in heard(*arguments, **options)]
 
-    monkeypatch.setattr(module, "predict", deaf)
-    fitted, said = fit(run_dir)
+    monkeypatch.setattr(localizer_fit, "decode", deaf)
+    fitted, said = fit(run("tagged", [spoken(0)]))
     assert fitted.options == LocalizerOptions(offset=-0.2)
     assert (fitted.tuned_on, fitted.frame_f1) == ("1 utterances of tune.jsonl", None)
     assert fitted.align_offset == -0.2

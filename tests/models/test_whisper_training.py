@@ -44,15 +44,15 @@ def load(folder):
 @pytest.fixture
 def heard(monkeypatch):
     """What entered the convolutions, ``(B, T, 2, 80)`` each time."""
-    from slue_ner.models import encoder
+    from slue_ner.models.encoder import speech_encoder
 
-    seen, convolve = [], encoder.convolve_mel
+    seen, convolve = [], speech_encoder.convolve_mel
 
     def noted(model, features, valid):
         seen.append(features.unflatten(-1, (2, 80)))
         return convolve(model, features, valid)
 
-    monkeypatch.setattr(encoder, "convolve_mel", noted)
+    monkeypatch.setattr(speech_encoder, "convolve_mel", noted)
     return seen
 
 

@@ -16,8 +16,9 @@ from slue_ner.inference import tagging as module
 from slue_ner.inference.tagging import cascade, gold_text
 from slue_ner.systems.experiment import run_experiment
 from slue_ner.systems.text_taggers import text_tagger
-from slue_ner.tasks import text_task as text_training
 from slue_ner.tasks.run import Run
+from slue_ner.training import fit
+from slue_ner.training.run_folder import claim_folder
 
 PLACES = {"eu": "ORG", "rome": "PLACE", "york": "PLACE", "new": "PLACE"}
 
@@ -159,7 +160,7 @@ def test_a_text_run_reports_the_topline_and_the_oracle(run, tmp_path, timed_corp
     asr = [dataclasses.replace(prediction, entities=()) for prediction in saved]
     assert cascade(asr, tagger) == saved
     assert score(references, saved).to_json()["ner"]["micro"]["f1"] == 1.0
-    monkeypatch.setattr(text_training, "run_updates", None)  # calling it would raise
+    monkeypatch.setattr(fit, "run_updates", None)  # calling it would raise
     again, printed = run(tmp_path, *options)
     assert again == metrics and "is finished already" in printed
 
@@ -168,8 +169,7 @@ def test_a_text_run_and_a_speech_run_are_not_taken_for_each_other(run, tmp_path,
     run(tmp_path / "text", "trainer.max_updates=1")
     with pytest.raises(ValueError, match=r"text finds entities in text and hears nothing; use it"):
         Run.open(tmp_path / "text").recogniser()
-    (tmp_path / "speech").mkdir()
-    (tmp_path / "speech/config.yaml").write_text(json.dumps(tiny_values()))
+    claim_folder(tmp_path / "speech", tiny_values())
     with pytest.raises(ValueError, match=r"speech is no text NER; train one with"):
         text_tagger(tmp_path / "speech")
     with pytest.raises(ValueError, match=r"is not a run folder: it has no config.yaml"):

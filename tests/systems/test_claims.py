@@ -27,7 +27,7 @@ KILLED_IN_A_WRITE = """
 import os, signal, sys, torch
 from pathlib import Path
 from slue_ner.core.locks import held
-from slue_ner.tasks import checkpoint_files
+from slue_ner.training import checkpoints as checkpoint_files
 from slue_ner.training.checkpoints import AtomicCheckpointIO, save_weights
 saved = torch.save
 def cut(value, path):

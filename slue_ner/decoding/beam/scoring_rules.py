@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from copy import copy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,10 +21,68 @@ from slue_ner.text.vocabulary import UNKNOWN
 
 if TYPE_CHECKING:
     from slue_ner.decoding.beam.kernel import Ngrams, Rules, Tree
-    from slue_ner.decoding.beam.search import BeamOptions
 
 _NUM_NAMED = 5
 _MOST_BOOST = 100.0
+
+MERGES = ("sum", "max")
+
+_MOST = 100_000  # a beam of so many takes 1.2 GB at 100 symbols
+
+
+@dataclass(frozen=True, slots=True)
+class BeamOptions:
+    """How emissions are searched; see the head of ``search`` for the score.
+
+    Attributes:
+        lm_weight: of the language model, at least 0.
+        word_score: added for every word, in nats; positive for more, shorter words.
+        entity_score: added for every type symbol, in nats; positive for more entities.
+        unknown_score: added for every unknown word, in nats; ``None`` forbids words outside the
+            lexicon.
+        beam: hypotheses kept after every frame.
+        beam_threshold: hypotheses that are so many nats worse than the best one are dropped.
+        symbols: tried in every frame, the most probable ones.
+        blank_threshold: a frame whose blank is at least so probable lets no hypothesis grow; 1
+            looks at all that are not certain.
+        grammar: an entity is opened by a type symbol, holds words, and is closed by ``]``; none
+            lies in another, is empty, or stays open, and no mark is part of a word. For models
+            without entities nothing changes.
+        merge: ``sum`` adds up the paths of a hypothesis, ``max`` takes the best one (as wav2letter
+            does by default).
+        hot_word_boost: added for every word of a hot phrase that is written whole, in nats.
+    """
+
+    lm_weight: float = 1.0
+    word_score: float = 0.0
+    entity_score: float = 0.0
+    unknown_score: float | None = None
+    beam: int = 100
+    beam_threshold: float = 25.0
+    symbols: int = 100
+    blank_threshold: float = 0.9999
+    grammar: bool = True
+    merge: str = "sum"
+    hot_word_boost: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.merge not in MERGES:
+            raise ValueError(f"merge must be one of {', '.join(MERGES)}, got {self.merge!r}")
+        if not (1 <= self.beam <= _MOST and 1 <= self.symbols <= _MOST):
+            raise ValueError(
+                f"beam and symbols must lie between 1 and {_MOST}, "
+                f"got {self.beam} and {self.symbols}"
+            )
+        if not 0 < self.blank_threshold <= 1:
+            raise ValueError(f"blank_threshold must lie in (0, 1], got {self.blank_threshold}")
+        for name in ("lm_weight", "beam_threshold", "hot_word_boost"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} must be a number of at least 0, got {value}")
+        for name in ("word_score", "entity_score", "unknown_score"):
+            value = getattr(self, name)
+            if value is not None and not abs(value) <= 100:
+                raise ValueError(f"{name} must lie between -100 and 100, got {value}")
 
 
 class Scorer:
