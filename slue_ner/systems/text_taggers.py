@@ -15,6 +15,7 @@ from slue_ner.models.encoder.checkpoints import check_exists, read_config
 from slue_ner.models.taggers.spacy_tagger import SpacyTagger, spacy_tagger
 from slue_ner.models.taggers.transformer_tagger import ReadyTagger, ready_tagger
 from slue_ner.tasks.run import Run
+from slue_ner.tasks.text_task import TextNER
 
 SPACY = "spacy:"
 """Stands before the name of a spaCy pipeline."""
@@ -47,12 +48,12 @@ def text_tagger(
     if is_run and label_map is not None:
         raise ValueError(f"{source} is a run and has SLUE's labels; leave --label-map out")
     if is_run:
-        predictor = Run.open(path).predictor(weights=weights)
-        if not isinstance(predictor, TextPredictor):
+        run = Run.open(path)
+        if not isinstance(run.task, TextNER):
             raise ValueError(
                 f"{path} is no text NER; train one with `slue-ner train task=text_ner`"
             )
-        return predictor.tagger
+        return run.task.restore(run.config, run.folder, weights=weights).tagger
     naming: dict[str, Any] = {"given": label_map and _read_map(label_map), "where": str(label_map)}
     if source.startswith(SPACY):
         return spacy_tagger(source.removeprefix(SPACY), **naming)
