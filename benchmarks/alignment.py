@@ -18,7 +18,7 @@ import torch
 import torchaudio
 from tables import publish, spread, table
 
-from slue_ner.decoding.align import align
+from slue_ner.decoding.forced_alignment import align
 
 NUM_SYMBOLS = 32
 FRAMES_A_SECOND = 50

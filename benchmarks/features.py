@@ -26,7 +26,7 @@ from race import whisper_base
 from rich.console import Console
 from tables import publish, spread, table
 
-from slue_ner.cli.config import compose_config
+from slue_ner.cli.compose import compose_config
 from slue_ner.core.records import read_manifest, write_manifest
 from slue_ner.tasks.registry import run_config
 from slue_ner.training.fit import fit

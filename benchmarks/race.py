@@ -15,7 +15,7 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 from transformers_loop import ExtractedFeatures, PaddingCollator, peer_model, stock_extractor
 from whisper_peer import WhisperCTC, WhisperFeatures, collate_whisper, whisper_extractor
 
-from slue_ner.cli.config import compose_config
+from slue_ner.cli.compose import compose_config
 from slue_ner.core.labels import label_set
 from slue_ner.core.records import read_manifest, write_manifest
 from slue_ner.core.run_files import VOCABULARY_FILE

@@ -145,6 +145,6 @@ def text_sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture
 def tiny_values(tiny_overrides: list[str]) -> Callable[..., dict[str, Any]]:
     """``tiny_values("seed=1")``: the composed config of a tiny run with more overrides."""
-    from slue_ner.cli.config import compose_config
+    from slue_ner.cli.compose import compose_config
 
     return lambda *overrides: compose_config([*tiny_overrides, *overrides])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import house
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,6 +29,25 @@ def test_a_file_is_plain(path):
     text = path.read_text(encoding="utf-8")
     assert text.isascii()
     assert "TODO" not in text
+
+
+ROOMS = {path.name for path in (ROOT / "slue_ner").iterdir() if path.is_dir()} - {"data"}
+PROSE = [*FILES, *(ROOT / "docs").glob("*.md"), ROOT / "README.md"]
+
+
+@pytest.mark.parametrize("path", PROSE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_that_prose_names_are_there(path):
+    text = path.read_text(encoding="utf-8")
+    for room, rest in re.findall(r"`([a-z]+)\.([a-z_]+(?:\.[a-z_]+)*)`", text):
+        if room in ROOMS:
+            first = ROOT / "slue_ner" / room / rest.split(".")[0]
+            assert first.is_dir() or first.with_suffix(".py").is_file(), f"{room}.{rest}"
+
+
+def test_no_file_imports_itself_by_way_of_others():
+    trees = {house.name_of(path): ast.parse(path.read_text()) for path in FILES}
+    graph = {name: house.imports(tree, trees) for name, tree in trees.items()}
+    assert house.circles(graph) == []
 
 
 def test_no_two_files_of_tests_have_one_name():

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 COMPOSE = """
-from slue_ner.cli.config import compose_config, config_folder
+from slue_ner.cli.compose import compose_config, config_folder
 assert config_folder().parent.name == "slue_ner", config_folder()
 print(compose_config(["experiment=quickstart"])["name"])
 """

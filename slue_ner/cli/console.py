@@ -32,7 +32,7 @@ def stdout() -> Console:
 
 
 class _Console(Console):
-    """One that leaves it to ``cli.streams`` what happens when its reader has left."""
+    """One that leaves it to ``cli.standard_streams`` what happens when its reader has left."""
 
     def on_broken_pipe(self) -> None:
         """Called by rich while it handles the error."""

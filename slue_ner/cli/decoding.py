@@ -69,7 +69,7 @@ def chosen_decoding(options: argparse.Namespace) -> CTCDecoding | None:
 
 
 def _published() -> Path:
-    from slue_ner.cli.config import config_folder
+    from slue_ner.cli.compose import config_folder
 
     return config_folder() / "decoding"
 

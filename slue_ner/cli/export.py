@@ -14,7 +14,7 @@ _EXAMPLE = """example:
 def run(arguments: list[str]) -> int:
     """Write the folder and say how large it is."""
     options = _parser().parse_args(arguments)
-    from slue_ner.systems.export import export_encoder
+    from slue_ner.systems.encoder_export import export_encoder
 
     export_encoder(options.run, options.out, weights=options.weights, half=options.half)
     size = sum(path.stat().st_size for path in options.out.iterdir() if path.is_file())

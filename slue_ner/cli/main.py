@@ -9,9 +9,9 @@ from importlib import import_module
 
 from slue_ner import __version__
 from slue_ner.cli.notes import notes_on_stderr
-from slue_ner.cli.streams import READER_GONE, standard_streams
+from slue_ner.cli.standard_streams import READER_GONE, standard_streams
+from slue_ner.core.cores import wait_without_spinning
 from slue_ner.core.suggest import nearest
-from slue_ner.core.threads import wait_without_spinning
 
 COMMANDS = {
     "quickstart": "make a small spoken corpus, train on it, score it: five minutes on two cores",

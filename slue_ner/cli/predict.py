@@ -77,7 +77,7 @@ def _pipeline_of(options: argparse.Namespace) -> str:
         return "cascade"
     path = options.run / CONFIG_FILE
     if not path.is_file():
-        from slue_ner.models.encoder.checkpoints import is_checkpoint
+        from slue_ner.models.encoder.hub_checkpoints import is_checkpoint
         from slue_ner.systems.text_taggers import is_ready_tagger
 
         if is_ready_tagger(options.run):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slue_ner.core.cores import num_cores
 from slue_ner.core.suggest import nearest
-from slue_ner.core.threads import num_cores
 
 if TYPE_CHECKING:
     from slue_ner.data.corpora.dataset import PreparedDataset
@@ -291,7 +291,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
-    from slue_ner.data.corpora.marks import MARK_CHOICES
+    from slue_ner.data.corpora.mark_words import MARK_CHOICES
 
     parser.add_argument("out", type=Path, help="folder for the manifests")
     parser.add_argument(

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slue_ner.core.threads import num_cores
+from slue_ner.core.cores import num_cores
 
 if TYPE_CHECKING:
     from rich.console import Console

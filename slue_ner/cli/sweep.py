@@ -14,7 +14,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 
-from slue_ner.cli.config import (
+from slue_ner.cli.compose import (
     compose_config,
     compose_tree,
     config_folder,

@@ -30,7 +30,7 @@ def use_threads(options: argparse.Namespace) -> int:
         raise ValueError(f"--threads should be at least 1, got {options.threads}")
     import torch
 
-    from slue_ner.core.threads import num_free_cores
+    from slue_ner.core.cores import num_free_cores
 
     if options.threads is not None:
         torch.set_num_threads(options.threads)

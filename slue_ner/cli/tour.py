@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slue_ner.core.threads import num_cores
+from slue_ner.core.cores import num_cores
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -37,7 +37,7 @@ def run(arguments: list[str]) -> int:
         from slue_ner.cli.sweep import sweep
 
         return sweep(overrides)
-    from slue_ner.cli.config import compose_config
+    from slue_ner.cli.compose import compose_config
     from slue_ner.cli.job import train
 
     values = compose_config(overrides)
@@ -50,7 +50,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _groups() -> str:
-    from slue_ner.cli.config import config_folder
+    from slue_ner.cli.compose import config_folder
 
     rows = []
     for folder in sorted(path for path in config_folder().iterdir() if path.is_dir()):

@@ -13,7 +13,7 @@ import numpy as np
 from slue_ner.core.labels import COMBINED, LABEL_SETS
 from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import EntitySpan, Prediction, Utterance
-from slue_ner.decoding.frames import (
+from slue_ner.decoding.frame_spans import (
     ANY_ENTITY,
     OUTSIDE,
     FloatArray,

@@ -10,8 +10,8 @@ import numpy as np
 
 from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import Word
-from slue_ner.decoding.align import align
 from slue_ner.decoding.ctc import BLANK_ID
+from slue_ner.decoding.forced_alignment import align
 from slue_ner.text.markup import DELIMITER
 from slue_ner.text.vocabulary import BLANK, UNKNOWN, Vocabulary
 

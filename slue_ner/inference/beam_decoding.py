@@ -32,12 +32,12 @@ import yaml
 
 from slue_ner.core.canonical import Changes
 from slue_ner.core.canonical_records import Note, warn
-from slue_ner.core.config import from_mapping
 from slue_ner.core.files import write_text
 from slue_ner.core.labels import LabelSet
 from slue_ner.core.lines import numbered_lines
 from slue_ner.core.run_files import read_config
 from slue_ner.core.suggest import nearest
+from slue_ner.core.typed_config import from_mapping
 from slue_ner.core.types import Prediction, Utterance
 from slue_ner.decoding.beam.scoring_rules import BeamOptions, Scorer
 from slue_ner.decoding.beam.search import BeamDecoder

@@ -1,7 +1,7 @@
 """What a model emits for utterances, as a mapping: computed now, or read from a folder.
 
 Everything that decodes, aligns, localizes or tunes takes such a mapping from utterance id to
-log-probabilities and does not see the difference. ``decoding.stored_emissions`` has the other one.
+log-probabilities and does not see the difference. ``decoding.emissions`` has the other one.
 """
 
 from __future__ import annotations

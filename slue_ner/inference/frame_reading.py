@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from slue_ner.core.config import from_mapping
 from slue_ner.core.files import read_json, write_json
 from slue_ner.core.listing import list_failures
 from slue_ner.core.records import SCHEMA
 from slue_ner.core.run_files import FRAMES_FILE
 from slue_ner.core.time import Seconds
+from slue_ner.core.typed_config import from_mapping
 from slue_ner.core.types import Prediction, Utterance
 from slue_ner.decoding.emissions import StoredEmissions
+from slue_ner.decoding.frame_spans import FloatArray, FrameDecoding, give_words, spans
 from slue_ner.decoding.frame_tuning import TunedDecoding, tune_frames
-from slue_ner.decoding.frames import FloatArray, FrameDecoding, give_words, spans
 from slue_ner.evaluation.nel import nel_obstacle
 from slue_ner.inference.emitting import Emitted, Keep, LiveEmissions, Outputs
 from slue_ner.inference.localizing import check_tuning_split

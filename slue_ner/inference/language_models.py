@@ -16,7 +16,7 @@ from slue_ner.core.lines import BYTE_ORDER_MARK
 from slue_ner.core.packed import DAMAGED, open_unpacked
 from slue_ner.core.records import read_manifest
 from slue_ner.data.corpora.dataset import check_labelled
-from slue_ner.data.corpora.marks import listed_words
+from slue_ner.data.corpora.mark_words import listed_words
 from slue_ner.decoding.lm.ngram import UNKNOWN_ID, NgramModel
 from slue_ner.decoding.lm.ngram_counts import check_words, split
 from slue_ner.decoding.lm.ngram_file import BINARY_SUFFIX, read_model, write_model

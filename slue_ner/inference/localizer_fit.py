@@ -17,7 +17,7 @@ from rich.console import Console
 from slue_ner.core.records import read_manifest
 from slue_ner.core.time import Seconds
 from slue_ner.core.types import EntitySpan, Prediction, Utterance
-from slue_ner.decoding.localize import LocalizerOptions
+from slue_ner.decoding.localizers import LocalizerOptions
 from slue_ner.evaluation.boundary_errors import boundary_errors, equal_words
 from slue_ner.inference.aligning import Aligner
 from slue_ner.inference.localizing import (

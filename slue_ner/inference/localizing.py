@@ -9,22 +9,15 @@ from pathlib import Path
 
 import yaml
 
-from slue_ner.core.config import from_mapping
 from slue_ner.core.files import write_text
 from slue_ner.core.groups import group_of
 from slue_ner.core.labels import LabelSet
 from slue_ner.core.run_files import LOCALIZER_FILE, read_config
 from slue_ner.core.time import Seconds
+from slue_ner.core.typed_config import from_mapping
 from slue_ner.core.types import Prediction, Utterance
 from slue_ner.data.corpora.splits import hold_out_tune
-from slue_ner.decoding.localize import (
-    KINDS,
-    WORDS,
-    LocalizerOptions,
-    localize,
-    marks_of,
-    shift,
-)
+from slue_ner.decoding.localizers import KINDS, WORDS, LocalizerOptions, localize, marks_of, shift
 from slue_ner.evaluation.counts import Counts
 from slue_ner.evaluation.joining import join
 from slue_ner.evaluation.nel import nel_obstacle

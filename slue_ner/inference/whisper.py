@@ -11,7 +11,7 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor, pipe
 from slue_ner.core.types import Prediction, Utterance, Word
 from slue_ner.data.loading.audio import AudioError
 from slue_ner.data.loading.batch import read_utterance
-from slue_ner.models.encoder.checkpoints import is_safe, quiet_transformers, weights_of
+from slue_ner.models.encoder.hub_checkpoints import is_safe, quiet_transformers, weights_of
 from slue_ner.models.encoder.weight_files import reason
 
 _SAMPLE_RATE = 16_000

@@ -9,7 +9,7 @@ from transformers import AutoModelForCTC, AutoTokenizer
 
 from slue_ner.models.ctc_model import CTCModel
 from slue_ner.models.encoder.building import build_encoder
-from slue_ner.models.encoder.checkpoints import is_safe, quiet_transformers, weights_of
+from slue_ner.models.encoder.hub_checkpoints import is_safe, quiet_transformers, weights_of
 from slue_ner.models.encoder.options import EncoderOptions
 from slue_ner.models.encoder.weight_files import reason
 from slue_ner.models.heads import CTCHead

@@ -17,7 +17,7 @@ from slue_ner.data.corpora.aligner_files import read_ctm
 from slue_ner.inference.beam_decoding import CTCDecoding, say_cut
 from slue_ner.inference.transcribing import CTCPredictor, decode
 from slue_ner.inference.whisper import recognise_with_whisper
-from slue_ner.models.encoder.checkpoints import check_exists, read_config
+from slue_ner.models.encoder.hub_checkpoints import check_exists, read_config
 from slue_ner.models.hub_ctc import hub_ctc
 from slue_ner.tasks.run import Run
 from slue_ner.text.apostrophes import plain_letters

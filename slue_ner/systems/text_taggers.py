@@ -10,8 +10,8 @@ from slue_ner.core.files import read_json
 from slue_ner.core.run_files import CONFIG_FILE
 from slue_ner.core.run_files import read_config as read_mapping
 from slue_ner.inference.tagging import WordTagger
-from slue_ner.models.encoder.checkpoints import CONFIG_FILE as MODEL_CONFIG
-from slue_ner.models.encoder.checkpoints import check_exists, read_config
+from slue_ner.models.encoder.hub_checkpoints import CONFIG_FILE as MODEL_CONFIG
+from slue_ner.models.encoder.hub_checkpoints import check_exists, read_config
 from slue_ner.models.taggers.spacy_tagger import SpacyTagger, spacy_tagger
 from slue_ner.models.taggers.transformer_tagger import ReadyTagger, ready_tagger
 from slue_ner.tasks.run import Run

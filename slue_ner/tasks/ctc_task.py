@@ -95,7 +95,7 @@ class CTC(Task):
     def finish(
         self, config: SpeechConfig, folder: RunFolder, *, device: torch.device, console: Console
     ) -> None:
-        """Fit rule and offset of its times on tune, see ``inference.localizing``."""
+        """Fit rule and offset of its times on tune, see ``inference.localizer_fit``."""
         fit_localizer(
             self.restore(config, folder),
             config.data.tune_manifest,

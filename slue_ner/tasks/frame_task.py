@@ -19,7 +19,7 @@ from slue_ner.core.time import FrameGrid, Seconds
 from slue_ner.core.types import EntitySpan, Prediction, Utterance
 from slue_ner.data.corpora.dataset import check_labelled
 from slue_ner.data.loading.batch import Batch
-from slue_ner.decoding.frames import ANY_ENTITY, OUTSIDE
+from slue_ner.decoding.frame_spans import ANY_ENTITY, OUTSIDE
 from slue_ner.evaluation.counts import Counts
 from slue_ner.evaluation.score import score
 from slue_ner.inference.frame_reading import FramePredictor, tune_predictor, tuned_decoding
@@ -117,7 +117,7 @@ class FrameClassification(Task):
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """Names of the classes; those of ``decoding.frames.spans``."""
+        """Names of the classes; those of ``decoding.frame_spans.spans``."""
         if self.scheme == "binary":
             return (ANY_ENTITY,)
         labels = label_set(self.labels).labels
@@ -340,7 +340,7 @@ class FrameModule(SpeechModule):
 
         Args:
             probabilities: of every type, ``(B, T, K)``.
-            labels: as ``models.frame_losses``.
+            labels: as ``models.frame_model``.
         """
         counted = counted_frames(labels)[..., None]  # (B, T, 1)
         present = entity_presence(labels, num_types=probabilities.shape[-1]) > 0  # (B, T, K)
@@ -399,7 +399,7 @@ class FrameTargets:
             stretch: that length over the length of the utterance's own audio.
 
         Returns:
-            ``(T,)`` long under ``bio``, else ``(T, C)`` float, as ``models.frame_losses`` reads
+            ``(T,)`` long under ``bio``, else ``(T, C)`` float, as ``models.frame_model`` reads
             them, with ``T = grid.num_frames(num_samples)``.
         """
         types = {label: k for k, label in enumerate(label_set(self.labels).labels)}

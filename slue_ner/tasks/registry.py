@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from slue_ner.core.config import from_mapping
 from slue_ner.core.suggest import nearest
+from slue_ner.core.typed_config import from_mapping
 from slue_ner.models.adaptation.strategies import STRATEGIES
 from slue_ner.models.adaptation.strategy import Strategy
 from slue_ner.tasks.ctc_task import CTC

@@ -79,4 +79,6 @@ class Run:
         """
         if not isinstance(self.task, CTC):
             raise ValueError(self.task.not_this(self.folder.path))
-        return self.task.restore(self.config, self.folder, weights=weights)
+        predictor = self.predictor(weights=weights)
+        assert isinstance(predictor, CTCPredictor)
+        return predictor

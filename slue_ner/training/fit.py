@@ -28,11 +28,11 @@ from slue_ner.training.checkpoints import (
 from slue_ner.training.loggers import CSVLog, build_loggers, finish_loggers
 from slue_ner.training.manifests import read_training, read_tuning
 from slue_ner.training.module import TrainingModule
-from slue_ner.training.options import TrainerOptions
 from slue_ner.training.progress import Throughput, TrainingProgress
 from slue_ner.training.ranks import find_ranks, process_plugins, process_strategy
 from slue_ner.training.signals import KeepSignals, stop_on_signal
 from slue_ner.training.task import Loaders, RunConfig, TrainingData
+from slue_ner.training.trainer_options import TrainerOptions
 
 
 @dataclass(frozen=True, slots=True)

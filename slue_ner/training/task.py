@@ -24,9 +24,9 @@ from slue_ner.models.encoder.speech_encoder import SpeechEncoder
 from slue_ner.text.vocabulary import Vocabulary
 from slue_ner.training.module import TrainingModule
 from slue_ner.training.optim import OptimOptions
-from slue_ner.training.options import LoggerOptions, TrainerOptions
 from slue_ner.training.progress import Throughput
 from slue_ner.training.run_folder import RunFolder
+from slue_ner.training.trainer_options import LoggerOptions, TrainerOptions
 
 _LARGEST_SEED = 2**32 - 1  # of numpy
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from slue_ner.cli.config import compose_config
+from slue_ner.cli.compose import compose_config
 from slue_ner.data.loading.batch import Example
 from slue_ner.models.ctc_model import CTCModel
 from slue_ner.models.encoder.building import build_encoder

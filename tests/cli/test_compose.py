@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from slue_ner.cli.config import compose_config, config_folder
+from slue_ner.cli.compose import compose_config, config_folder
 from slue_ner.tasks.registry import run_config
 
 MISSING = {

@@ -11,7 +11,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from slue_ner.cli.config import compose_config
+from slue_ner.cli.compose import compose_config
 from slue_ner.core.records import read_manifest, read_predictions
 from slue_ner.decoding.emissions import read_emissions
 from slue_ner.systems.experiment import run_experiment

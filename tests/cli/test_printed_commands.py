@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from recipe_folder import RecipeFolder
 
-from slue_ner.cli.config import compose_config
+from slue_ner.cli.compose import compose_config
 from slue_ner.cli.main import COMMANDS
 from slue_ner.cli.quickstart import _NEXT
 from slue_ner.cli.sweep import check_jobs

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from slue_ner.cli import quickstart
-from slue_ner.cli.config import compose_config
+from slue_ner.cli.compose import compose_config
 from slue_ner.core.files import read_json
 from slue_ner.core.records import read_manifest, write_manifest
 from slue_ner.tasks.registry import run_config

@@ -27,14 +27,14 @@ def test_the_threads_asked_for_are_used():
 
 def test_by_default_the_free_cores_are_used(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("slue_ner.core.threads.num_free_cores", lambda: 2)
+    monkeypatch.setattr("slue_ner.core.cores.num_free_cores", lambda: 2)
     torch.set_num_threads(1)
     assert use_threads(options()) == 2
 
 
 def test_the_environment_counts_more_than_the_load(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr("slue_ner.core.threads.num_free_cores", lambda: 2)
+    monkeypatch.setattr("slue_ner.core.cores.num_free_cores", lambda: 2)
     torch.set_num_threads(1)
     assert use_threads(options()) == 1
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from slue_ner.cli import quickstart, tour
-from slue_ner.cli.config import compose_config
+from slue_ner.cli.compose import compose_config
 from slue_ner.cli.main import main
 from slue_ner.tasks.registry import run_config
 

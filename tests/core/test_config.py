@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from slue_ner.core.config import from_mapping
+from slue_ner.core.typed_config import from_mapping
 
 
 class Kind(Enum):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slue_ner.core import threads
+from slue_ner.core import cores as threads
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slue_ner.decoding import compiling
-from slue_ner.decoding.align import align, estimate_priors
 from slue_ner.decoding.ctc import min_frames
+from slue_ner.decoding.forced_alignment import align, estimate_priors
 
 
 def random_emissions(num_frames: int, num_symbols: int, seed: int) -> np.ndarray:

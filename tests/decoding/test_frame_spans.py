@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from slue_ner.core.time import FrameGrid
-from slue_ner.decoding.frames import (
+from slue_ner.decoding.frame_spans import (
     ANY_ENTITY,
     FrameDecoding,
     Thresholds,

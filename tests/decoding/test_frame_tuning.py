@@ -8,8 +8,8 @@ import pytest
 
 from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import EntitySpan, Prediction, Utterance, Word
+from slue_ner.decoding.frame_spans import ANY_ENTITY, FrameDecoding, spans
 from slue_ner.decoding.frame_tuning import _Search, tune_frames
-from slue_ner.decoding.frames import ANY_ENTITY, FrameDecoding, spans
 from slue_ner.evaluation.counts import Counts
 from slue_ner.evaluation.nel_official import frame_counts_official
 from slue_ner.evaluation.score import score

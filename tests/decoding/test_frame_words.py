@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slue_ner.core.types import EntitySpan, Word
-from slue_ner.decoding.frames import give_words
+from slue_ner.decoding.frame_spans import give_words
 
 WORDS = (
     Word("in", 0.0, 0.2),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from slue_ner.core.labels import COMBINED, RAW
 from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import EntitySpan, Prediction, TokenSpan, Word
-from slue_ner.decoding.localize import LocalizerOptions, localize, marks_of, shift
+from slue_ner.decoding.localizers import LocalizerOptions, localize, marks_of, shift
 from slue_ner.decoding.transcript import to_prediction
 
 GRID = FrameGrid(hop=320, window=400)  # 20 ms frames

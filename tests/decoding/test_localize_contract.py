@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from slue_ner.core.labels import COMBINED
 from slue_ner.core.time import FrameGrid
 from slue_ner.decoding.ctc import greedy
-from slue_ner.decoding.localize import LocalizerOptions, localize, marks_of
+from slue_ner.decoding.localizers import LocalizerOptions, localize, marks_of
 from slue_ner.decoding.transcript import to_prediction
 
 SYMBOLS = ("<blank>", "<unk>", "|", "a", "b", "c", "%", "$", "]")

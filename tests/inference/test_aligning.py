@@ -13,7 +13,7 @@ from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import EntitySpan, Prediction, TokenSpan, Utterance, Word
 from slue_ner.core.validation import check_prediction, check_utterance
 from slue_ner.decoding.emissions import EmissionsWriter, read_emissions
-from slue_ner.decoding.localize import LocalizerOptions, localize
+from slue_ner.decoding.localizers import LocalizerOptions, localize
 from slue_ner.inference.aligning import (
     Aligner,
     align_predictions,

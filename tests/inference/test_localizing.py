@@ -7,7 +7,7 @@ import pytest
 from slue_ner.core.labels import COMBINED
 from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import EntitySpan, Prediction, TokenSpan, Utterance, Word
-from slue_ner.decoding.localize import LocalizerOptions, localize
+from slue_ner.decoding.localizers import LocalizerOptions, localize
 from slue_ner.decoding.transcript import to_prediction
 from slue_ner.evaluation.counts import Counts
 from slue_ner.inference.localizing import (

@@ -13,7 +13,7 @@ from slue_ner.core.labels import COMBINED
 from slue_ner.core.records import write_manifest
 from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import EntitySpan, Prediction, Utterance, Word
-from slue_ner.decoding.localize import LocalizerOptions
+from slue_ner.decoding.localizers import LocalizerOptions
 from slue_ner.inference import localizer_fit
 from slue_ner.inference.localizer_fit import fit_localizer
 from slue_ner.inference.localizing import KeptLocalizer, read_localizer, run_localizer

@@ -8,7 +8,7 @@ import pytest
 from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import EntitySpan, Utterance, Word
 from slue_ner.decoding.emissions import EmissionsWriter, read_emissions
-from slue_ner.decoding.frames import ANY_ENTITY, FrameDecoding
+from slue_ner.decoding.frame_spans import ANY_ENTITY, FrameDecoding
 from slue_ner.inference.frame_reading import decode_frames, tune_stored_frames
 
 REFERENCE = Utterance(

@@ -7,7 +7,7 @@ import json
 import pytest
 from rich.console import Console
 
-from slue_ner.cli.config import compose_config
+from slue_ner.cli.compose import compose_config
 from slue_ner.core.records import read_manifest, read_predictions
 from slue_ner.core.types import EntitySpan, Prediction, TokenSpan, Utterance, Word
 from slue_ner.core.validation import check_prediction

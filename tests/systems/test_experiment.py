@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 
 from slue_ner.core.records import read_manifest, read_predictions, write_manifest
-from slue_ner.decoding.localize import LocalizerOptions
+from slue_ner.decoding.localizers import LocalizerOptions
 from slue_ner.evaluation.score import score
 from slue_ner.inference.localizing import KeptLocalizer, localize_all, write_localizer
 from slue_ner.inference.transcribing import decode

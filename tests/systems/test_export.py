@@ -14,12 +14,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModel, SeamlessM4TFeatureExtractor
 
-from slue_ner.cli.config import compose_config
+from slue_ner.cli.compose import compose_config
 from slue_ner.models.encoder.building import build_encoder
 from slue_ner.models.encoder.options import EncoderOptions
 from slue_ner.models.encoder.speech_encoder import SpeechEncoder
+from slue_ner.systems.encoder_export import export_encoder
 from slue_ner.systems.experiment import run_experiment
-from slue_ner.systems.export import export_encoder
 from slue_ner.tasks.run import Run
 
 QUICK = "trainer.max_updates=2"

@@ -12,7 +12,7 @@ from rich.console import Console
 from slue_ner.core.records import read_manifest, read_predictions, write_manifest
 from slue_ner.core.time import FrameGrid
 from slue_ner.decoding.emissions import EmissionsWriter, read_emissions
-from slue_ner.decoding.frames import FrameDecoding, Thresholds, give_words, spans
+from slue_ner.decoding.frame_spans import FrameDecoding, Thresholds, give_words, spans
 from slue_ner.inference.frame_reading import decode_frames, read_decoding, write_decoding
 from slue_ner.systems.experiment import run_experiment
 from slue_ner.tasks.run import Run
@@ -31,7 +31,7 @@ LEARN = (
 @pytest.fixture(scope="module")
 def start(timed_corpus, tiny_overrides):
     """``start(folder, "task=frames_bio")``: metrics of a tiny run of a frame head, and output."""
-    from slue_ner.cli.config import compose_config
+    from slue_ner.cli.compose import compose_config
 
     def run(folder, *overrides):
         output = io.StringIO()

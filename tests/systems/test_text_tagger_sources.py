@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from text_models import save_lookup_tagger
 
-from slue_ner.cli.config import compose_config
+from slue_ner.cli.compose import compose_config
 from slue_ner.core.records import read_manifest
 from slue_ner.core.types import Prediction, Word
 from slue_ner.inference.tagging import cascade, gold_text

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import EntitySpan, Utterance, Word
-from slue_ner.decoding.frames import ANY_ENTITY, FrameDecoding, spans
+from slue_ner.decoding.frame_spans import ANY_ENTITY, FrameDecoding, spans
 from slue_ner.tasks.frame_task import FrameTargets, frames_inside, select_timed
 
 GRID = FrameGrid()  # frames of 20 ms, 1 s of audio has 49

@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
-from slue_ner.cli.config import compose_config
+from slue_ner.cli.compose import compose_config
 from slue_ner.core.labels import COMBINED, RAW
 from slue_ner.core.records import read_manifest, write_manifest, write_predictions
 from slue_ner.core.types import EntitySpan, Prediction

@@ -195,7 +195,7 @@ def test_text_taggers_are_trained_with_dropout(
 
     from rich.console import Console
 
-    from slue_ner.cli.config import compose_config
+    from slue_ner.cli.compose import compose_config
     from slue_ner.tasks.registry import run_config
     from slue_ner.tasks.text_task import TextModule
     from slue_ner.training.fit import fit

@@ -8,7 +8,7 @@ import pytest
 import torch
 from changed_corpora import change_corpus
 
-from slue_ner.cli.config import compose_config
+from slue_ner.cli.compose import compose_config
 from slue_ner.core.records import read_manifest, write_manifest
 from slue_ner.models.ctc_model import CTCModel, Emissions
 from slue_ner.tasks.ctc_task import CTCModule as CTCTask

@@ -16,7 +16,7 @@ from slue_ner.data.corpora.dataset import (
     check_unique_ids,
     write_dataset,
 )
-from slue_ner.data.corpora.marks import settle_marks
+from slue_ner.data.corpora.mark_words import settle_marks
 from slue_ner.data.corpora.splits import with_dev, with_tune
 from slue_ner.data.corpora.survey import Progress, Survey, survey_audio, unusable_audio
 from slue_ner.data.corpora.word_fit import with_own_words

@@ -21,7 +21,7 @@ from slue_ner.core.records import read_manifest
 from slue_ner.core.suggest import nearest
 from slue_ner.core.types import Utterance
 from slue_ner.data.corpora.dataset import SPLITS, PreparedDataset, clear_dataset, write_dataset
-from slue_ner.data.corpora.marks import settle_marks
+from slue_ner.data.corpora.mark_words import settle_marks
 from slue_ner.data.corpora.slue_tsv import read_slue_tsv
 from slue_ner.data.corpora.splits import with_tune
 from slue_ner.text.normalize import LabeledSpan, asr_form, check_spans, ner_form

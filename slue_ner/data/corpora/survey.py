@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from slue_ner.core.cores import num_cores
 from slue_ner.core.listing import list_reasons, shown
-from slue_ner.core.threads import num_cores
 from slue_ner.data.loading.audio import AudioError, AudioInfo, hear, is_silent, probe
 
 Progress = Callable[[int, int], None]

@@ -41,9 +41,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from slue_ner.core.types import TokenSpan
-from slue_ner.decoding.align import align
 from slue_ner.decoding.beam.scoring_rules import BeamOptions, Scorer
 from slue_ner.decoding.ctc import BLANK_ID
+from slue_ner.decoding.forced_alignment import align
 
 
 @dataclass(frozen=True, slots=True)

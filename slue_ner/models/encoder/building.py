@@ -13,15 +13,15 @@ from torch import nn
 from transformers import CONFIG_MAPPING
 
 from slue_ner.models.encoder import whisper_mel
-from slue_ner.models.encoder.checkpoints import (
+from slue_ner.models.encoder.families import Family, family, model_class
+from slue_ner.models.encoder.front_end import mask_group_norms
+from slue_ner.models.encoder.hub_checkpoints import (
     PREPROCESSOR_FILE,
     PROCESSOR_FILE,
     load_model,
     read_config,
     read_preprocessor,
 )
-from slue_ner.models.encoder.families import Family, family, model_class
-from slue_ner.models.encoder.front_end import mask_group_norms
 from slue_ner.models.encoder.kaldi_mel import SAMPLE_RATE, FilterBank
 from slue_ner.models.encoder.masking import SpecAugment
 from slue_ner.models.encoder.options import (

@@ -9,7 +9,7 @@ from typing import Any
 from slue_ner.core.files import filled_folder, write_json
 from slue_ner.models.adaptation.lora import merge_adapters
 from slue_ner.models.encoder import whisper_mel
-from slue_ner.models.encoder.checkpoints import (
+from slue_ner.models.encoder.hub_checkpoints import (
     CONFIG_FILE,
     PREPROCESSOR_FILE,
     PROCESSOR_FILE,

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from slue_ner.core.config import from_mapping
 from slue_ner.core.files import read_json, write_json
+from slue_ner.core.typed_config import from_mapping
 from slue_ner.models.taggers.text_tagger import Features, TextTagger
 from slue_ner.text.windows import Window
 

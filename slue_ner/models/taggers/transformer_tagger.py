@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
 
-from slue_ner.models.encoder.checkpoints import (
+from slue_ner.models.encoder.hub_checkpoints import (
     is_safe,
     quiet_transformers,
     read_config,
