@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 
+from slue_ner.core.run_files import read_config
 from slue_ner.models.adaptation.strategies import STRATEGIES
 from slue_ner.tasks.registry import run_config
 
@@ -22,6 +24,19 @@ def changed(tiny_values):
         return values
 
     return build
+
+
+KEPT = sorted(Path(__file__).resolve().parents[2].glob("recipes/*/results/**/config.yaml"))
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: "/".join(path.parts[-4:-1]))
+def test_configs_of_runs_from_before_are_still_read(path):
+    config = run_config(read_config(path))
+    assert config.name and type(config.task).__name__ in ("CTC", "Pretraining")
+
+
+def test_there_are_runs_from_before():
+    assert len(KEPT) > 20
 
 
 def test_a_composed_config_becomes_typed(tiny_values):
