@@ -1,132 +1,68 @@
-"""A task, an encoder family, a strategy, a head and a data set of one's own, from outside.
+"""The examples of docs/extending.md, run as they stand there and used through every door.
 
-Each is registered here in its table and used through the same doors as those that come along:
-nothing in ``slue_ner/`` knows of it.
+Nothing in ``slue_ner/`` knows of what they add.
 """
 
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
 from rich.console import Console
-from torch import Tensor, nn
-from transformers import MODEL_MAPPING, PretrainedConfig, Wav2Vec2Config, Wav2Vec2Model
 
-from slue_ner.cli import prepare
 from slue_ner.cli.main import main
+from slue_ner.cli.prepare import DATA_SETS
 from slue_ner.core.records import read_manifest, read_predictions
-from slue_ner.core.types import EntitySpan, Prediction, Utterance
-from slue_ner.data.corpora.dataset import PreparedDataset, write_dataset
-from slue_ner.data.loading.batch import Batch
 from slue_ner.evaluation.score import score
-from slue_ner.models import heads
-from slue_ner.models.adaptation import strategies
-from slue_ner.models.adaptation.strategy import AdaptationReport, Strategy, settle
-from slue_ner.models.encoder import families
-from slue_ner.models.encoder.speech_encoder import SpeechEncoder
-from slue_ner.models.mixing import MixingOptions
+from slue_ner.models.adaptation.strategies import STRATEGIES
+from slue_ner.models.encoder.families import FAMILIES
+from slue_ner.models.heads import BLOCKS
 from slue_ner.systems.experiment import run_experiment
-from slue_ner.tasks import registry
+from slue_ner.tasks.registry import TASKS
 from slue_ner.tasks.run import Run
-from slue_ner.training.module import SpeechModule
-from slue_ner.training.run_folder import RunFolder
-from slue_ner.training.speech import (
-    SpeechConfig,
-    adapted_encoder,
-    built_speech,
-    restored_encoder,
-)
-from slue_ner.training.task import Built, Task, TrainingData
+
+PAGE = Path(__file__).resolve().parents[1] / "docs/extending.md"
+TABLES: tuple[dict[str, Any], ...] = (TASKS, FAMILIES, STRATEGIES, BLOCKS, DATA_SETS)
 
 
-class Counter(nn.Module):
-    """How many entities an utterance holds, from the mean of its last states."""
-
-    def __init__(self, encoder: SpeechEncoder) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.head = nn.Linear(encoder.hidden_size, 1)
-
-    def forward(self, waveforms: Tensor, num_samples: Tensor) -> Tensor:
-        frames = self.encoder(waveforms, num_samples, layers="last")
-        return self.head(frames.values.mean(dim=1)).squeeze(1)  # (B,)
-
-
-class CountingModule(SpeechModule):
-    maximize = False
-
-    def __init__(self, model: Counter, **common: Any) -> None:
-        super().__init__(model, **common)
-        self.counts = {u.id: float(len(u.entities)) for u in common["tune"]}
-        self.errors: list[float] = []
-
-    def target(self, utterance: Utterance) -> list[int]:
-        return [len(utterance.entities)]
-
-    def losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        guessed = self.model(batch.waveforms, batch.num_samples)
-        losses = (guessed - batch.targets[:, 0]) ** 2
-        return losses.mean(), losses
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self.errors += self.losses(batch)[1].tolist()
-
-    def on_validation_epoch_end(self) -> None:
-        loss = sum(self.errors) / len(self.errors)
-        self.errors = []
-        self.log_dict({"val_loss": loss, "val_monitor": loss})
-
-
-@dataclass(frozen=True)
-class CountingPredictor:
-    model: Counter
-
-    def predict(
-        self, utterances: Sequence[Utterance], *, device: torch.device | str = "cpu"
-    ) -> list[Prediction]:
-        entity = EntitySpan("PLACE", "somewhere")
-        return [Prediction(u.id, u.text, entities=(entity,) * len(u.entities)) for u in utterances]
-
-
-@dataclass(kw_only=True)
-class Counting(Task):
-    """A task of one option."""
-
-    config_type: ClassVar[type[SpeechConfig]] = SpeechConfig
-
-    share: float
-
-    def build(self, config: SpeechConfig, data: TrainingData) -> Built:
-        encoder, report = adapted_encoder(config)
-        kept = data.train[: round(self.share * len(data.train))]
-        module = CountingModule(
-            Counter(encoder),
-            report=report,
-            optim=config.optim,
-            max_updates=config.trainer.max_updates,
-            tune=data.tune,
-            num_train=len(kept),
-        )
-        return built_speech(config, module, kept, data.tune, left_out={}, vocabulary=None)
-
-    def restore(
-        self, config: SpeechConfig, folder: RunFolder, *, weights: str = "best"
-    ) -> CountingPredictor:
-        model = Counter(restored_encoder(config, folder))
-        folder.load_into(model, weights=weights)
-        return CountingPredictor(model.eval())
+def block(heading: str) -> str:
+    """The Python under a heading of the page."""
+    text = PAGE.read_text().split(f"\n## {heading}\n", 1)[1].split("\n## ")[0]
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    return code
 
 
 @pytest.fixture
-def run(tiny_values: Callable[..., dict[str, Any]], tmp_path: Path) -> Callable[..., Any]:
-    """``run("head=conv", task={"kind": "mine"})``: an experiment in ``tmp_path / "run"``."""
+def example() -> Iterator[Callable[[str], dict[str, Any]]]:
+    """``example("A head")``: run a block of the page, the tables being as before afterwards."""
+    before = [dict(table) for table in TABLES]
+
+    def run(heading: str) -> dict[str, Any]:
+        names: dict[str, Any] = {"__name__": "mine"}
+        sys.modules["mine"] = type(sys)("mine")  # where dataclasses look up names
+        sys.modules["mine"].__dict__.update(names)
+        exec(compile(block(heading), str(PAGE), "exec"), sys.modules["mine"].__dict__)
+        return sys.modules["mine"].__dict__
+
+    yield run
+    sys.modules.pop("mine", None)
+    for table, content in zip(TABLES, before, strict=True):
+        table.clear()
+        table.update(content)
+
+
+@pytest.fixture
+def train(
+    tiny_values: Callable[..., dict[str, Any]], tmp_path: Path
+) -> Iterator[Callable[..., dict[str, Any]]]:
+    """``train("head=conv", task={"kind": "mine"})``: an experiment in ``tmp_path / "run"``."""
 
     def started(*overrides: str, **groups: Any) -> dict[str, Any]:
         values = {**tiny_values(*overrides, "trainer.max_updates=2"), **groups}
@@ -138,118 +74,94 @@ def run(tiny_values: Callable[..., dict[str, Any]], tmp_path: Path) -> Callable[
     torch.set_num_threads(threads)
 
 
-def test_a_task_of_ones_own_trains_predicts_and_scores(run, monkeypatch, tmp_path, tiny_corpus):
-    monkeypatch.setitem(registry.TASKS, "counting", Counting)
-    metrics = run(task={"kind": "counting", "share": 0.5})
+COUNTING = {"kind": "counting", "share": 0.5}
+
+
+def test_a_task_of_ones_own_trains_predicts_and_scores(example, train, tmp_path, tiny_corpus):
+    mine = example("A task")
+    metrics = train(task=COUNTING)
     assert metrics["run"]["training"]["num_train_utterances"] == 8
-    assert metrics["splits"]["dev"]["wer"] == 0.0
-    assert isinstance(Run.open(tmp_path / "run").predictor(), CountingPredictor)
+    assert isinstance(Run.open(tmp_path / "run").predictor(), mine["CountingPredictor"])
     manifest, output = tiny_corpus / "dev.jsonl", tmp_path / "again.jsonl"
     files = ["--manifest", str(manifest), "--output", str(output)]
     assert main(["predict", str(tmp_path / "run"), *files]) == 0
     assert read_predictions(output) == read_predictions(tmp_path / "run/predictions/dev.jsonl")
     scores = score(read_manifest(manifest), read_predictions(output)).to_json()
-    assert scores["ner"] == metrics["splits"]["dev"]["ner"]
+    assert scores["num_utterances"] == metrics["splits"]["dev"]["num_utterances"] == 4
 
 
-def test_a_run_of_ones_own_task_is_no_recogniser(run, monkeypatch, tmp_path):
-    monkeypatch.setitem(registry.TASKS, "counting", Counting)
-    run(task={"kind": "counting", "share": 1.0})
+def test_a_task_of_ones_own_goes_on_after_a_stop(example, train, tmp_path):
+    example("A task")
+    train(task=COUNTING)
+    (tmp_path / "run/metrics.json").unlink()
+    assert train(task=COUNTING)["run"]["training"]["updates"] == 2
+
+
+def test_a_run_of_ones_own_task_is_no_recogniser(example, train, tmp_path):
+    example("A task")
+    train(task=COUNTING)
     with pytest.raises(ValueError, match="run is no recogniser"):
         Run.open(tmp_path / "run").recogniser()
 
 
-def test_an_unknown_task_is_refused_with_the_names_of_those_there_are(run):
+def test_an_unknown_task_is_refused_with_the_names_of_those_there_are(train):
     with pytest.raises(ValueError, match=r"task.kind='counting' is unknown; known: ctc, frames"):
-        run(task={"kind": "counting", "share": 1.0})
+        train(task=COUNTING)
 
 
-class EchoConfig(Wav2Vec2Config):
-    model_type = "echo"
-
-
-class EchoModel(Wav2Vec2Model):
-    config_class = EchoConfig
-
-
-def test_an_encoder_family_of_ones_own_trains_and_is_restored(run, monkeypatch, tmp_path):
-    from transformers import AutoConfig
-
-    AutoConfig.register("echo", EchoConfig, exist_ok=True)
-    MODEL_MAPPING.register(EchoConfig, EchoModel, exist_ok=True)
-    like = families.FAMILIES["wav2vec2"]
-    monkeypatch.setitem(
-        families.FAMILIES, "echo", families.Family("echo", None, "sdpa", like.projections)
-    )
-    encoder = {
-        "family": "echo",
-        "overrides": {
-            "hidden_size": 16,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "intermediate_size": 24,
-            "conv_dim": [8, 8],
-            "conv_kernel": [10, 4],
-            "conv_stride": [20, 16],
-            "num_conv_pos_embeddings": 4,
-            "num_conv_pos_embedding_groups": 2,
-        },
+def test_an_encoder_family_of_ones_own_takes_adapters_and_is_restored(example, train, tmp_path):
+    example("An encoder family")
+    sizes = {
+        **{"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2},
+        **{"intermediate_size": 24, "num_conv_pos_embeddings": 4},
+        **{"conv_dim": [8, 8], "conv_kernel": [10, 4], "conv_stride": [20, 16]},
+        "num_conv_pos_embedding_groups": 2,
     }
-    metrics = run("adaptation=lora", encoder=encoder)
+    metrics = train("adaptation=lora", encoder={"family": "echo", "overrides": sizes})
     assert metrics["run"]["adaptation"]["num_trainable"] > 0
-    restored = Run.open(tmp_path / "run").encoder()
-    assert restored.family.name == "echo" and isinstance(restored.config, PretrainedConfig)
+    assert Run.open(tmp_path / "run").encoder().family.name == "echo"
 
 
-@dataclass(kw_only=True)
-class OnlyNorms(Strategy):
-    name: ClassVar[str] = "only_norms"
-
-    def apply(
-        self, encoder: SpeechEncoder, *, mixing: MixingOptions | None = None
-    ) -> AdaptationReport:
-        names = [n for n, _ in encoder.named_parameters() if "layer_norm" in n and ".layers." in n]
-        layers = self.layers(encoder, mixing=mixing)
-        return settle(encoder, strategy=self.name, trainable=names, layers=layers)
-
-
-def test_a_strategy_of_ones_own_trains_what_it_says(run, monkeypatch, tmp_path):
-    monkeypatch.setitem(strategies.STRATEGIES, "only_norms", OnlyNorms)
-    report = run(adaptation={"strategy": "only_norms"})["run"]["adaptation"]
-    assert report["strategy"] == "only_norms" and report["num_trainable"] == 384
+def test_a_strategy_of_ones_own_trains_what_it_says(example, train, tmp_path):
+    example("A strategy")
+    report = train(adaptation={"strategy": "only_norms"})["run"]["adaptation"]
+    assert report["strategy"] == "only_norms"
+    assert report["trainable"] and all("layer_norm" in name for name in report["trainable"])
     assert Run.open(tmp_path / "run").encoder() is not None
 
 
-class Doubled(nn.Module):
-    """One linear layer on the frames, twice as wide as they are asked to be."""
-
-    def __init__(self, hidden_size: int, options: Any, dropout: float) -> None:
-        super().__init__()
-        self.linear = nn.Linear(hidden_size, options.size)
-
-    def forward(self, values: Tensor, valid: Tensor) -> Tensor:
-        return self.linear(values)
-
-
-def test_a_head_of_ones_own_is_trained_and_restored(run, monkeypatch, tmp_path):
-    monkeypatch.setitem(heads.BLOCKS, "doubled", Doubled)
-    run("head=conv", "head.size=8", "head.kind=doubled")
+def test_a_head_of_ones_own_is_trained_and_restored(example, train, tmp_path):
+    mine = example("A head")
+    train("head=conv", "head.size=8", "head.kind=gated")
     model = Run.open(tmp_path / "run").recogniser().model
-    assert any(isinstance(module, Doubled) for module in model.modules())
+    assert any(isinstance(module, mine["Gated"]) for module in model.modules())
 
 
-def test_a_data_set_of_ones_own_is_prepared_by_name(monkeypatch, tmp_path, tiny_corpus, capsys):
-    def add_options(parser: Any) -> None:
-        parser.add_argument("source", type=Path)
-        parser.add_argument("out", type=Path)
+def test_a_data_set_of_ones_own_is_prepared_by_name(example, tmp_path, tiny_corpus, capsys):
+    example("A data set")
+    (tmp_path / "clips").mkdir()
+    for name in ("rome", "york"):
+        audio = tiny_corpus / "dev/00.wav"
+        (tmp_path / f"clips/{name}.wav").write_bytes(audio.read_bytes())
+    assert main(["prepare", "places", str(tmp_path / "clips"), str(tmp_path / "out")]) == 0
+    assert "dev: 2 utterances" in capsys.readouterr().out
+    first, _ = read_manifest(tmp_path / "out/dev.jsonl")
+    assert (first.id, first.entities[0].phrase) == ("rome", "rome")
 
-    def make(options: Any, progress: Any) -> PreparedDataset:
-        splits = {"dev": read_manifest(options.source / "dev.jsonl")}
-        counts = write_dataset(options.out, splits, source={"kind": "mine"})
-        return PreparedDataset(options.out, counts, warnings=())
 
-    mine = prepare.DataSet("the dev split of another", add_options, make)
-    monkeypatch.setitem(prepare.DATA_SETS, "mine", mine)
-    assert main(["prepare", "mine", str(tiny_corpus), str(tmp_path / "out")]) == 0
-    assert "dev: 4 utterances" in capsys.readouterr().out
-    assert json.loads((tmp_path / "out/dev.jsonl").read_text().splitlines()[0])["id"] == "dev_00"
+def test_a_file_of_ones_own_is_the_whole_program_with_its_entries(
+    tmp_path, tiny_overrides, tiny_corpus
+):
+    (tmp_path / "my_configs/task").mkdir(parents=True)
+    (tmp_path / "my_configs/task/counting.yaml").write_text("kind: counting\nshare: 1.0\n")
+    end = 'import sys\nfrom slue_ner.cli.main import main\nif __name__ == "__main__":\n'
+    (tmp_path / "mine.py").write_text(f"{block('A task')}\n{end}    sys.exit(main())\n")
+    arguments = ["train", "--config-dir", "my_configs", "task=counting", *tiny_overrides]
+    done = subprocess.run(
+        [sys.executable, "mine.py", *arguments, "run_dir=run", "trainer.max_updates=1"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "metrics in run/metrics.json" in done.stdout

@@ -33,6 +33,7 @@ from slue_ner.systems.text_taggers import say_types, text_tagger
 from slue_ner.tasks.frame_task import FrameClassification
 from slue_ner.tasks.run import Run
 from slue_ner.text.vocabulary import Vocabulary
+from slue_ner.training.run_folder import RunFolder
 
 Say = Callable[[str], None]
 System = Callable[[argparse.Namespace, Sequence[Utterance], Console], list[Prediction]]
@@ -43,10 +44,12 @@ def run_end_to_end(
 ) -> list[Prediction]:
     """One CTC run, with or without entities; or its emissions in place of its model."""
     decoding = chosen_decoding(options)
-    run = Run.open(options.run)
+    folder = RunFolder(options.run)
     say = _say_on(console)
     if options.emissions_from is not None:
-        vocabulary, stored = run.vocabulary, _stored(options, run, run.vocabulary.symbols)
+        stored = read_emissions(options.emissions_from)
+        vocabulary = folder.vocabulary()
+        _check_own(stored, folder, vocabulary.symbols, options)
         stored.check_holds_any(utterances)
         decoder = _decoder(decoding, vocabulary, say)
         with progress_on(console, "decoding") as progress:
@@ -55,9 +58,11 @@ def run_end_to_end(
             )
         say_cut(decoder, say)
         return predictions
-    predictor = run.recogniser(weights=options.weights)
+    predictor = Run.open(options.run).recogniser(weights=options.weights)
     vocabulary = predictor.vocabulary
-    store = _store(options, run, kind="ctc", symbols=vocabulary.symbols, grid=predictor.model.grid)
+    store = _store(
+        options, folder, kind="ctc", symbols=vocabulary.symbols, grid=predictor.model.grid
+    )
     decoder = _decoder(decoding, vocabulary, say)
     with store as writer, progress_on(console, "predicting") as progress:
         emitted = predictor.emit(utterances, keep=_add(writer), **_running(options))
@@ -85,7 +90,8 @@ def run_frames(
                 f"{options.run} finds words by a CTC head, of which {options.emissions_from} holds "
                 "nothing; leave --emissions-from out"
             )
-        stored = _stored(options, run, task.symbols)
+        stored = read_emissions(options.emissions_from)
+        _check_own(stored, run.folder, task.symbols, options)
         stored.check_holds_any(utterances)
         check_of_frames(stored)
         return decode_frames(
@@ -93,7 +99,9 @@ def run_frames(
         )
     predictor = run.predictor(weights=options.weights)
     assert isinstance(predictor, FramePredictor)
-    store = _store(options, run, kind="frames", symbols=task.symbols, grid=predictor.model.grid)
+    store = _store(
+        options, run.folder, kind="frames", symbols=task.symbols, grid=predictor.model.grid
+    )
     with store as writer, progress_on(console, "predicting") as progress:
         emitted = predictor.emit(utterances, keep=_add(writer), **_running(options))
         return decode_frames(
@@ -177,20 +185,27 @@ def _say_on(console: Console) -> Say:
     return lambda sentence: console.print(sentence, highlight=False, markup=False)
 
 
-def _stored(options: argparse.Namespace, run: Run, symbols: Sequence[str]) -> StoredEmissions:
-    """Emissions of the run's own weights."""
-    emissions = read_emissions(options.emissions_from)
-    model_hash = run.folder.weights_hash(options.weights)
-    emissions.check_model(symbols=symbols, model_hash=model_hash)
-    return emissions
+def _check_own(
+    stored: StoredEmissions,
+    folder: RunFolder,
+    symbols: Sequence[str],
+    options: argparse.Namespace,
+) -> None:
+    """Refuse emissions of other weights than the run's."""
+    stored.check_model(symbols=symbols, model_hash=folder.weights_hash(options.weights))
 
 
 def _store(
-    options: argparse.Namespace, run: Run, *, kind: str, symbols: Sequence[str], grid: FrameGrid
+    options: argparse.Namespace,
+    folder: RunFolder,
+    *,
+    kind: str,
+    symbols: Sequence[str],
+    grid: FrameGrid,
 ) -> AbstractContextManager[EmissionsWriter | None]:
     if options.emissions is None:
         return nullcontext()
-    model_hash = run.folder.weights_hash(options.weights)
+    model_hash = folder.weights_hash(options.weights)
     return EmissionsWriter(
         options.emissions, kind=kind, symbols=symbols, grid=grid, model_hash=model_hash
     )

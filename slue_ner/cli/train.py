@@ -16,7 +16,8 @@ example:
   slue-ner train data.root=data/mine encoder=wavlm_base_plus adaptation=lora name=mine
   slue-ner train -m name=strategies adaptation=full,reinit,lora,frozen_weighted_sum seed=0,1,2
 
---cfg prints the composed config and trains nothing.
+--cfg prints the composed config and trains nothing; --config-dir FOLDER finds choices of your own
+in FOLDER/GROUP/NAME.yaml, too.
 """
 
 _SKIPPED_GROUPS = ("hydra",)
@@ -27,6 +28,7 @@ def run(arguments: list[str]) -> int:
     if any(argument in ("-h", "--help") for argument in arguments):
         print(_HELP.format(groups=_groups()))
         return 0
+    arguments = _with_own_configs(arguments)
     multirun = [argument for argument in arguments if argument in ("-m", "--multirun")]
     show = "--cfg" in arguments
     overrides = [a for a in arguments if a not in (*multirun, "--cfg")]
@@ -47,6 +49,25 @@ def run(arguments: list[str]) -> int:
         print(yaml.safe_dump(values, sort_keys=False), end="")
         return 0
     return train(values, Path(values["run_dir"]))
+
+
+def _with_own_configs(arguments: list[str]) -> list[str]:
+    """``--config-dir FOLDER`` as the override that lets Hydra look there, too.
+
+    Raises:
+        ValueError: for a folder that is not there.
+    """
+    flag = "--config-dir"
+    given = next((a for a in arguments if a == flag or a.startswith(f"{flag}=")), None)
+    if given is None:
+        return arguments
+    place = arguments.index(given)
+    named = given.partition("=")[2] if "=" in given else "".join(arguments[place + 1 : place + 2])
+    rest = arguments[:place] + arguments[place + (1 if "=" in given else 2) :]
+    folder = Path(named)
+    if not named or not folder.is_dir():
+        raise ValueError(f"{flag} {named or '(nothing)'}: no such folder; it holds GROUP/NAME.yaml")
+    return [*rest, f"hydra.searchpath=['file://{folder.resolve()}']"]
 
 
 def _groups() -> str:

@@ -61,17 +61,17 @@ def _tune_decoding(options: argparse.Namespace) -> int:
     from slue_ner.core.records import read_manifest
     from slue_ner.decoding.emissions import read_emissions
     from slue_ner.inference.beam_decoding import tune_decoding, write_ctc_decoding
-    from slue_ner.tasks.run import Run
+    from slue_ner.training.run_folder import RunFolder
 
     threads = use_threads(options)
     check_writable(options.output, inputs=(options.references,))
     console = stdout()
     references = read_manifest(options.references)
     emissions = read_emissions(options.emissions)
-    run = Run.open(options.run)
-    vocabulary = run.vocabulary
+    folder = RunFolder(options.run)
+    vocabulary = folder.vocabulary()
     emissions.check_model(
-        symbols=vocabulary.symbols, model_hash=run.folder.weights_hash(options.weights)
+        symbols=vocabulary.symbols, model_hash=folder.weights_hash(options.weights)
     )
     start = chosen_decoding(options)
     if start is None:

@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 from transformers import AutoModel
 
+from slue_ner.cli.compose import compose_config
+from slue_ner.training.run_folder import claim_folder
+
 
 @pytest.fixture
 def run(
@@ -60,8 +63,10 @@ def test_a_slip_writes_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_that_hears_nothing_has_no_encoder(slue_ner: Any, tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text("task: {kind: text_ner}")
+def test_a_run_that_hears_nothing_has_no_encoder(
+    slue_ner: Any, tmp_path: Path, text_overrides: list[str]
+) -> None:
+    claim_folder(tmp_path, compose_config(text_overrides))
     (tmp_path / "metrics.json").write_text("{}")
     ended = slue_ner("export", str(tmp_path), str(tmp_path / "out"))
     assert (ended.status, ended.out) == (1, "")

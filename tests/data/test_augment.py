@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from slue_ner.data.loading import augment as module
 from slue_ner.data.loading.augment import AugmentOptions, augment
-from slue_ner.data.loading.augment import augment as module
 
 NOTHING = AugmentOptions(speed=0.0, filter_prob=0.0, reverb_prob=0.0, noise_prob=0.0)
 EVERYTHING = AugmentOptions(speed=0.15, filter_prob=1.0, reverb_prob=1.0, noise_prob=1.0)
