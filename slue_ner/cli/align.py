@@ -6,9 +6,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slue_ner.cli.localizer import WORD_TIMES, kept_localizer
-from slue_ner.cli.running import add_running_options, check_running
-from slue_ner.cli.threads import add_threads_option, use_threads
+from slue_ner.cli.shared_options import (
+    WORD_TIMES,
+    add_running_options,
+    add_threads_option,
+    check_running,
+    kept_localizer,
+    use_threads,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console

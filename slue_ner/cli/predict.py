@@ -5,10 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from slue_ner.cli.decoding import add_decoding_options, has_decoding_options
-from slue_ner.cli.localizer import chosen_localizer
-from slue_ner.cli.running import add_running_options, check_running
-from slue_ner.cli.threads import add_threads_option, use_threads
+from slue_ner.cli.shared_options import (
+    add_decoding_options,
+    add_running_options,
+    add_threads_option,
+    check_running,
+    chosen_localizer,
+    has_decoding_options,
+    use_threads,
+)
 
 _EXAMPLE = """examples:
   slue-ner predict runs/quickstart --manifest data/synthetic/test.jsonl --output predictions.jsonl

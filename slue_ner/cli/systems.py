@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from slue_ner.cli.console import progress_on
-from slue_ner.cli.decoding import chosen_decoding
+from slue_ner.cli.shared_options import chosen_decoding
 from slue_ner.core.time import FrameGrid, Seconds
 from slue_ner.core.types import Prediction, Utterance
 from slue_ner.decoding.beam.search import BeamDecoder

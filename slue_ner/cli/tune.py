@@ -7,8 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slue_ner.cli.decoding import add_decoding_options, chosen_decoding
-from slue_ner.cli.threads import add_threads_option, use_threads
+from slue_ner.cli.shared_options import (
+    add_decoding_options,
+    add_threads_option,
+    chosen_decoding,
+    use_threads,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,8 +9,13 @@ import numpy as np
 
 from slue_ner.core.time import FrameGrid, Seconds
 from slue_ner.core.types import EntitySpan, Prediction, Utterance, Word
-from slue_ner.decoding.forced_alignment import estimate_priors
-from slue_ner.decoding.word_alignment import MOST_COST, TimedText, mean_score, time_text
+from slue_ner.decoding.forced_alignment import (
+    MOST_COST,
+    TimedText,
+    estimate_priors,
+    mean_score,
+    time_text,
+)
 from slue_ner.inference.emitting import Emitted
 from slue_ner.text.vocabulary import Vocabulary
 

@@ -12,8 +12,7 @@ from typing import Any, Literal
 from slue_ner.core.canonical import Changes
 from slue_ner.core.canonical_records import Note, warn
 from slue_ner.core.labels import END_SYMBOL, LabelSet, label_set
-from slue_ner.core.lines import BYTE_ORDER_MARK
-from slue_ner.core.packed import DAMAGED, open_unpacked
+from slue_ner.core.lines import BYTE_ORDER_MARK, DAMAGED, open_unpacked
 from slue_ner.core.records import read_manifest
 from slue_ner.data.corpora.dataset import check_labelled
 from slue_ner.data.corpora.mark_words import listed_words

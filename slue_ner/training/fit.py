@@ -31,8 +31,7 @@ from slue_ner.training.module import TrainingModule
 from slue_ner.training.progress import Throughput, TrainingProgress
 from slue_ner.training.ranks import find_ranks, process_plugins, process_strategy
 from slue_ner.training.signals import KeepSignals, stop_on_signal
-from slue_ner.training.task import Loaders, RunConfig, TrainingData
-from slue_ner.training.trainer_options import TrainerOptions
+from slue_ner.training.task import Loaders, RunConfig, TrainerOptions, TrainingData
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from slue_ner.core.files import write_text
 from slue_ner.core.run_files import LOG_FILE
-from slue_ner.training.trainer_options import LoggerOptions
+from slue_ner.training.task import LoggerOptions
 
 
 class CSVLog(Logger):

@@ -1,4 +1,4 @@
-"""A task: what a run trains, from its config to Lightning and back to something that predicts.
+"""What a run is told, and a task: from its config to Lightning and back to what predicts.
 
 A task is the typed config of ``task=...`` that acts, as an adaptation strategy is one of
 ``adaptation=...``. It builds what is trained and writes nothing; ``training.fit`` saves what it
@@ -17,6 +17,7 @@ import torch
 from rich.console import Console
 from torch.utils.data import DataLoader
 
+from slue_ner.core.suggest import nearest
 from slue_ner.core.types import Prediction, Utterance
 from slue_ner.data.loading.loaders import DataOptions
 from slue_ner.models.adaptation.strategy import AdaptationReport
@@ -26,7 +27,6 @@ from slue_ner.training.module import TrainingModule
 from slue_ner.training.optim import OptimOptions
 from slue_ner.training.progress import Throughput
 from slue_ner.training.run_folder import RunFolder
-from slue_ner.training.trainer_options import LoggerOptions, TrainerOptions
 
 _LARGEST_SEED = 2**32 - 1  # of numpy
 
@@ -181,3 +181,75 @@ class RunConfig:
             raise ValueError("name is empty, but the run's folder is named after it")
         if not 0 <= self.seed <= _LARGEST_SEED:
             raise ValueError(f"seed must be in [0, {_LARGEST_SEED}], got {self.seed}")
+
+
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+ACCELERATORS = ("auto", "cpu", "gpu")
+
+
+@dataclass(kw_only=True)
+class TrainerOptions:
+    """How long and on what to train.
+
+    Attributes:
+        max_updates: optimizer updates.
+        accumulate: batches an update.
+        validate_every: updates between two validations on tune.
+        save_every: updates between two writes of the state to resume from; 0 at validations only.
+        patience: validations without improvement before stopping early; 0 for never.
+        precision: ``32-true``, ``bf16-mixed`` or ``16-mixed``; CTC itself is always float32.
+        accelerator: ``auto``, ``cpu`` or ``gpu``.
+        devices, num_nodes: processes, started by torchrun or SLURM when more than one.
+        num_threads: CPU threads of torch; 0 leaves torch's choice.
+        log_every: updates between two log entries.
+    """
+
+    max_updates: int
+    accumulate: int
+    validate_every: int
+    save_every: int
+    patience: int
+    precision: str
+    accelerator: str
+    devices: int
+    num_nodes: int
+    num_threads: int
+    log_every: int
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(
+                f"trainer.precision={self.precision!r} is unknown; "
+                f"{nearest(self.precision, PRECISIONS)}"
+            )
+        if self.accelerator not in ACCELERATORS:
+            raise ValueError(
+                f"trainer.accelerator={self.accelerator!r} is unknown; "
+                f"{nearest(self.accelerator, ACCELERATORS)}"
+            )
+        counts = ("max_updates", "accumulate", "validate_every", "devices", "num_nodes")
+        for name in (*counts, "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"trainer.{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("save_every", "patience", "num_threads"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"trainer.{name} must not be negative, got {getattr(self, name)}")
+
+
+@dataclass(kw_only=True)
+class LoggerOptions:
+    """Where metrics go besides ``log.csv``, which is always written.
+
+    Attributes:
+        kind: ``csv`` (nothing more), ``wandb`` or ``tensorboard``.
+        project: project on wandb.
+        offline: keep wandb's files on this machine.
+    """
+
+    kind: str
+    project: str = "slue-ner"
+    offline: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("csv", "wandb", "tensorboard"):
+            raise ValueError(f"logger.kind={self.kind!r} should be csv, wandb or tensorboard")

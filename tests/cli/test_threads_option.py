@@ -5,7 +5,7 @@ import argparse
 import pytest
 import torch
 
-from slue_ner.cli.threads import add_threads_option, use_threads
+from slue_ner.cli.shared_options import add_threads_option, use_threads
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ from slue_ner.core.labels import COMBINED
 from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import Word
 from slue_ner.decoding.ctc import greedy
+from slue_ner.decoding.forced_alignment import MOST_COST, mean_score, time_text, word_times
 from slue_ner.decoding.transcript import to_prediction
-from slue_ner.decoding.word_alignment import MOST_COST, mean_score, time_text, word_times
 from slue_ner.text.markup import DELIMITER
 from slue_ner.text.vocabulary import BLANK, Vocabulary
 

@@ -18,7 +18,7 @@ import numpy as np
 from slue_ner.core.canonical import Changes, canonical
 from slue_ner.core.files import atomic_path
 from slue_ner.core.labels import label_set
-from slue_ner.core.packed import DAMAGED, open_unpacked
+from slue_ner.core.lines import DAMAGED, open_unpacked
 from slue_ner.decoding.lm.ngram import (
     END_WORD,
     START_WORD,
