@@ -24,6 +24,7 @@ COMMANDS = {
     "align": "when each word was spoken, by forced alignment of a known text",
     "lm": "language models of words or characters: train one, and the perplexity of a text",
     "score": "compare predictions with a manifest: F1, label F1, WER, with intervals",
+    "show": "what was said and what was predicted, in colour, worst first",
     "compare": "finished runs side by side: terminal, Markdown, CSV, JSON",
     "export": "the encoder of a run as a transformers checkpoint",
 }
