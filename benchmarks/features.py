@@ -61,11 +61,13 @@ def main() -> None:
     if arguments.whisper:
         encoder = ["encoder=whisper_base", *whisper_base(arguments.encoder)]
     encoder += [f"data.batch_seconds={arguments.batch_seconds:g}"]
-    ways = {COMPUTED: Way(["features=none"], 1)}
+    ways = {COMPUTED: Way(["state_cache=none"], 1)}
     if arguments.whisper:
-        ways[OVER_30_S] = Way(["features=none", "++encoder.pad_to=30"], PART_OF_AN_EPOCH, fill=30)
+        ways[OVER_30_S] = Way(
+            ["state_cache=none", "++encoder.pad_to=30"], PART_OF_AN_EPOCH, fill=30
+        )
     ways |= {
-        f"cached, {cache}, float16": Way([f"features={cache}"], arguments.epochs)
+        f"cached, {cache}, float16": Way([f"state_cache={cache}"], arguments.epochs)
         for cache in CACHES
     }
     rates: dict[str, list[float]] = {name: [] for name in ways}
@@ -77,7 +79,7 @@ def main() -> None:
         write_manifest(root / "fine-tune.jsonl", utterances[: arguments.utterances])
         write_manifest(root / "tune.jsonl", utterances[-1:])
         for number in range(arguments.rounds):
-            cache = f"features.folder={Path(folder) / f'cache{number}'}"
+            cache = f"state_cache.folder={Path(folder) / f'cache{number}'}"
             for place, (name, way) in enumerate(ways.items()):
                 run_dir = Path(folder) / f"run{number}.{place}"
                 figures = _train(root, run_dir, way, [*encoder, *way.overrides, cache])

@@ -103,6 +103,7 @@ def tiny_overrides(tiny_corpus: Path) -> list[str]:
     return [
         f"data.root={tiny_corpus}",
         "data.batch_seconds=4",
+        "encoder=small",
         "encoder.overrides.hidden_size=16",
         "encoder.overrides.num_hidden_layers=2",
         "encoder.overrides.num_attention_heads=2",
@@ -123,7 +124,7 @@ def tiny_overrides(tiny_corpus: Path) -> list[str]:
 def text_overrides(tiny_overrides: list[str]) -> list[str]:
     """Overrides for six updates of the small text tagger."""
     return [
-        *(o for o in tiny_overrides if not o.startswith(("encoder.", "data.batch_seconds"))),
+        *(o for o in tiny_overrides if not o.startswith(("encoder", "data.batch_seconds"))),
         "task=text_ner",
         "task.batch_size=4",
         "task.small.word_size=6",

@@ -51,7 +51,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "lora": (*SPEECH, "encoder.source={wav2vec2}", "adaptation=lora"),
     "frozen": (
         *(*SPEECH, "encoder.source={wav2vec2}", "adaptation=frozen_weighted_sum"),
-        "features.dtype=float32",
+        "state_cache.dtype=float32",
     ),
     "augmented": (*SPEECH, "encoder.source={wav2vec2}", "augment=recording", "optim.lr=1e-3"),
     "frames": (*SPEECH, "encoder.source={wav2vec2}", "task=frames_joint", "optim.lr=1e-3"),

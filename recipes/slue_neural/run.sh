@@ -19,7 +19,7 @@ slue-ner prepare text data/slue_text --from "$text/slue-voxpopuli_fine-tune.tsv"
 
 OMP_NUM_THREADS=1 xargs -P 2 -L 1 recipes/cell.sh slue_neural << CELLS
 full encoder.source=$base optim.lr=2.5e-5
-frozen encoder.source=$base adaptation=frozen_weighted_sum mixing.normalize=true features=disk head=conv optim.lr=5e-4
+frozen encoder.source=$base adaptation=frozen_weighted_sum mixing.normalize=true state_cache=disk head=conv optim.lr=5e-4
 tiny_full encoder.source=$tiny optim.lr=3.75e-5
 asr encoder.source=$base optim.lr=2.5e-5 task=ctc_plain
 CELLS

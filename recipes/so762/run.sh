@@ -13,10 +13,10 @@ slue-ner prepare slue-voxpopuli "$source" $data
 slue-ner prepare word-times $data/dev.jsonl data/so762_timed --from "$source/word_times_dev.jsonl"
 
 cells() { # CELL and its overrides, a line each
-  local in="encoder.source=$base" frozen="features=disk head=conv optim.lr=5e-4"
+  local in="encoder.source=$base" frozen="state_cache=disk head=conv optim.lr=5e-4"
   echo "frozen $in adaptation=frozen_weighted_sum mixing.normalize=true $frozen"
-  echo "frozen_last $in adaptation=frozen_layer adaptation.layer=6 mixing=last features=disk optim.lr=2e-3"
-  echo "frozen_linear $in adaptation=frozen_weighted_sum mixing.normalize=true features=disk"
+  echo "frozen_last $in adaptation=frozen_layer adaptation.layer=6 mixing=last state_cache=disk optim.lr=2e-3"
+  echo "frozen_linear $in adaptation=frozen_weighted_sum mixing.normalize=true state_cache=disk"
   echo "lora $in adaptation=lora optim.lr=1e-3"
   echo "reinit $in adaptation=reinit optim.lr=2.5e-5"
   echo "full $in optim.lr=2.5e-5"

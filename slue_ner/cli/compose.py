@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import slue_ner
+from slue_ner.core.run_files import RENAMED_KEYS
 from slue_ner.core.suggest import nearest
 
 OWN_GROUPS = ("hydra", "launcher", "experiment")
@@ -26,7 +27,7 @@ OWN_GROUPS = ("hydra", "launcher", "experiment")
 TEXT_TASK = "text_ner"
 """The task that hears nothing."""
 
-SPEECH_GROUPS = ("encoder", "adaptation", "mixing", "head", "augment", "features")
+SPEECH_GROUPS = ("encoder", "adaptation", "mixing", "head", "augment", "state_cache")
 """Groups that have no part in it."""
 
 _SPEECH_KEYS = tuple(
@@ -89,6 +90,12 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
     parser = OverridesParser.create()
     parsed = []
     for override in overrides:
+        key = re.split(r"[.=@]", override.lstrip("+~"), maxsplit=1)[0]
+        if key in RENAMED_KEYS:
+            raise ValueError(
+                f"override {override!r}: {key} is called {RENAMED_KEYS[key]} now; write "
+                f"{override.replace(key, RENAMED_KEYS[key], 1)}"
+            )
         try:
             parsed.append(parser.parse_override(override))
         except HydraException as error:

@@ -20,7 +20,8 @@ example:
 in FOLDER/GROUP/NAME.yaml, too.
 """
 
-_SKIPPED_GROUPS = ("hydra",)
+_SKIPPED_GROUPS = ("hydra", "decoding")
+"""Not of training: Hydra's own, and what `predict --decoding` takes."""
 
 
 def run(arguments: list[str]) -> int:

@@ -49,15 +49,21 @@ ENCODER_FOLDER = "encoder"
 PREDICTIONS = "predictions"
 
 
+RENAMED_KEYS = {"features": "state_cache"}
+"""Keys of configs as earlier versions called them, and as they are called now."""
+
+
 def read_config(path: Path) -> dict[str, Any]:
-    """Read a composed config; YAML tags that would build objects are refused."""
+    """Read a config, its keys as they are called now; YAML tags that build objects are refused."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path} should hold a mapping, got {type(values).__name__}")
-    return values
+    if "task" not in values:
+        return values
+    return {RENAMED_KEYS.get(key, key): value for key, value in dict[str, Any](values).items()}
 
 
 def read_metrics(run_dir: Path) -> Any:

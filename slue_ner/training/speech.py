@@ -18,8 +18,8 @@ from slue_ner.core.listing import counted
 from slue_ner.core.run_files import ENCODER_FILE, VOCABULARY_FILE
 from slue_ner.core.types import Utterance
 from slue_ner.data.loading.augment import AugmentOptions
-from slue_ner.data.loading.features import FeatureOptions, States
 from slue_ner.data.loading.loaders import evaluation_loader, training_loader
+from slue_ner.data.loading.states import StateCacheOptions, States
 from slue_ner.models.adaptation.strategy import AdaptationReport, Strategy
 from slue_ner.models.device import pick_device
 from slue_ner.models.encoder.building import build_encoder
@@ -64,7 +64,7 @@ class SpeechConfig(RunConfig):
     mixing: MixingOptions
     head: HeadOptions
     augment: AugmentOptions
-    features: FeatureOptions
+    state_cache: StateCacheOptions
 
 
 def adapted_encoder(config: SpeechConfig) -> tuple[SpeechEncoder, AdaptationReport]:
@@ -196,7 +196,7 @@ class SpeechBatches:
                 [*self.train, *self.tune],
                 run_dir=run_dir,
                 layers=module.layers_needed,
-                options=config.features,
+                options=config.state_cache,
                 device=pick_device("cpu" if config.trainer.accelerator == "cpu" else "auto"),
                 precision=config.trainer.precision,
                 console=console,

@@ -17,11 +17,12 @@ from torch import Tensor
 
 from slue_ner.core.files import sha256
 from slue_ner.core.types import Utterance
-from slue_ner.data.loading.features import (
+from slue_ner.data.loading.passes import run_over
+from slue_ner.data.loading.states import (
     INDEX_FILE,
     NO_SPACE,
     USERS_LOCK,
-    FeatureOptions,
+    StateCacheOptions,
     States,
     free_bytes,
     locked,
@@ -29,7 +30,6 @@ from slue_ner.data.loading.features import (
     remove_unused,
     write_states,
 )
-from slue_ner.data.loading.passes import run_over
 from slue_ner.models.encoder.frames import Frames
 from slue_ner.models.encoder.speech_encoder import SpeechEncoder
 from slue_ner.models.mixing import Layers
@@ -46,7 +46,7 @@ def frozen_states(
     *,
     run_dir: Path,
     layers: Layers,
-    options: FeatureOptions,
+    options: StateCacheOptions,
     device: torch.device,
     precision: str,
     console: Console,
@@ -91,7 +91,8 @@ def frozen_states(
     if num_frames * width > limit:
         console.print(
             f"the encoder's states take {num_frames * width / 1e9:.1f} GB, more than "
-            f"features.max_gigabytes={options.max_gigabytes:g}; they are computed in every update",
+            f"state_cache.max_gigabytes={options.max_gigabytes:g}; they are computed in every "
+            "update",
             highlight=False,
         )
         yield None
@@ -122,7 +123,7 @@ def frozen_states(
                 Path(options.folder), stack, instead="they are computed in every update"
             )
             return
-        memory, disk = _memory(run_dir), run_dir / "features"
+        memory, disk = _memory(run_dir), run_dir / "states"
         for left in (*memory.parent.glob(f"{_MEMORY}{os.getuid()}-*"), disk):
             remove_unused(left)
         states = cache.use_own(memory, stack, instead=f"they are kept in {disk} until the run ends")

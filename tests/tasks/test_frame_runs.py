@@ -73,10 +73,10 @@ def test_a_tone_inside_entities_is_learned(train_frames, tmp_path, scheme):
 
 
 def test_states_of_a_frozen_encoder_are_computed_once_and_change_nothing(train_frames, tmp_path):
-    options = ("adaptation=frozen_weighted_sum", "features.dtype=float32", "task.ctc_weight=0.5")
+    options = ("adaptation=frozen_weighted_sum", "state_cache.dtype=float32", "task.ctc_weight=0.5")
     cached = train_frames(tmp_path / "cached", *options)
     assert "encoder states: 20 of 20 utterances" in cached.printed
-    fresh = train_frames(tmp_path / "fresh", *options, "features=none")
+    fresh = train_frames(tmp_path / "fresh", *options, "state_cache=none")
     for name, tensor in cached.weights().items():
         torch.testing.assert_close(tensor, fresh.weights()[name], rtol=1e-4, atol=1e-5)
     assert cached.weights()["mixing.logits"].any()

@@ -114,9 +114,9 @@ def test_what_tune_holds_may_be_longer(run):
 def test_a_frozen_encoder_hears_everything_with_and_without_a_cache(
     run, tmp_path, cache, precision
 ):
-    options = (FROZEN, "features.dtype=float32", f"trainer.precision={precision}")
-    plain = run("plain", *options, "features=none")
-    cached = run("cached", *options, f"features={cache}", f"features.folder={tmp_path}/cache")
+    options = (FROZEN, "state_cache.dtype=float32", f"trainer.precision={precision}")
+    plain = run("plain", *options, "state_cache=none")
+    cached = run("cached", *options, f"state_cache={cache}", f"state_cache.folder={tmp_path}/cache")
     assert "encoder states: 20 of 20 utterances" in cached.printed
     for done in (plain, cached):
         assert done.fit.figures["num_train_utterances"] == 16

@@ -14,7 +14,7 @@ from slue_ner.training.state_cache import _memory
 
 SUM = ("adaptation=frozen_weighted_sum", "mixing=weighted_sum")
 LAYER = ("adaptation=frozen_layer", "adaptation.layer=1")
-EXACT = "features.dtype=float32"
+EXACT = "state_cache.dtype=float32"
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def frozen(train: Any, tmp_path: Path) -> Any:
     """``frozen("a", "memory", *SUM)``: a run with this cache; disk is shared within a test."""
     return lambda name, cache, *overrides, **options: train(
         tmp_path / name,
-        f"features={cache}",
-        f"features.folder={tmp_path}/cache",
+        f"state_cache={cache}",
+        f"state_cache.folder={tmp_path}/cache",
         *overrides,
         **options,
     )
@@ -81,7 +81,7 @@ def test_a_second_run_with_the_same_encoder_encodes_nothing(
     first = frozen("first", "disk", *SUM)
     assert sum(encoded) == 16 + 4
     encoded.clear()
-    second = frozen("second", "disk", *SUM, "optim.head_lr=0.01", "features.max_gigabytes=1")
+    second = frozen("second", "disk", *SUM, "optim.head_lr=0.01", "state_cache.max_gigabytes=1")
     assert not encoded
     assert "the encoder's states are in the cache" in second.printed
     assert second.batches == first.batches
@@ -152,8 +152,8 @@ def test_unreadable_audio_is_reported_as_without_cache(
 
 def test_states_that_do_not_fit_are_computed_in_every_update(frozen: Any) -> None:
     quick = (*SUM, "trainer.max_updates=2")
-    watched = frozen("run", "memory", *quick, "features.max_gigabytes=1e-6")
-    note = "the encoder's states take 0.0 GB, more than features.max_gigabytes=1e-06; they are comp"
+    watched = frozen("run", "memory", *quick, "state_cache.max_gigabytes=1e-6")
+    note = "the encoder's states take 0.0 GB, more than state_cache.max_gigabytes=1e-06; they"
     assert note in watched.printed
     assert figures(watched) == figures(frozen("none", "none", *quick))
 

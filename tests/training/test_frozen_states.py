@@ -21,8 +21,8 @@ from rich.console import Console
 
 from slue_ner.core.records import read_manifest
 from slue_ner.data.loading.audio import read_audio
-from slue_ner.data.loading.features import DTYPES, FeatureOptions
 from slue_ner.data.loading.loaders import evaluation_loader
+from slue_ner.data.loading.states import DTYPES, StateCacheOptions
 from slue_ner.models.encoder.building import build_encoder
 from slue_ner.models.encoder.options import EncoderOptions
 from slue_ner.models.mixing import Layers
@@ -77,7 +77,7 @@ def cache(tmp_path: Path) -> Any:
             utterances,
             run_dir=tmp_path / run,
             layers=layers,
-            options=FeatureOptions(**values),
+            options=StateCacheOptions(**values),
             device=CPU,
             precision=precision,
             console=Console(file=output, width=400),
@@ -218,7 +218,9 @@ def test_states_that_are_too_large_are_not_kept(
     needed = num_bytes(utterances)
     with cache(encoder, utterances, max_gigabytes=(needed - 1) / 1e9) as states:
         assert states is None
-        assert "the encoder's states take 0.0 GB, more than features.max_gigabytes" in cache.printed
+        assert (
+            "the encoder's states take 0.0 GB, more than state_cache.max_gigabytes" in cache.printed
+        )
     assert encoder.count == 0
     assert not (tmp_path / "cache").exists()
     with cache(encoder, utterances, max_gigabytes=(needed + 1) / 1e9) as states:
@@ -306,8 +308,8 @@ def test_a_folder_that_cannot_be_made_is_named(
 KILLED = """
 import os, signal, sys, torch
 from pathlib import Path
-from slue_ner.data.loading.features import locked
-from slue_ner.data.loading.features import write_states
+from slue_ner.data.loading.states import locked
+from slue_ner.data.loading.states import write_states
 root = Path(sys.argv[1])
 def utterances():
     yield "a", torch.ones(1, 4, 3)
@@ -356,14 +358,14 @@ def test_where_memory_is_too_small_the_run_folder_keeps_the_states_and_this_is_s
     cache: Any, encoder: Any, utterances: Any, tmp_path: Path
 ) -> None:
     with cache(encoder, utterances, cache="memory") as states:
-        assert states.folder.parent == tmp_path / "run/features"
+        assert states.folder.parent == tmp_path / "run/states"
         assert torch.equal(states.read("tune_00"), states.read("tune_00"))
         assert cache.printed.replace("\n", " ").startswith(
             "the encoder's states take 0.0 MB, more than the 0.0 MB that are free in "
-            f"{_memory(tmp_path / 'run')}; they are kept in {tmp_path}/run/features until the run "
+            f"{_memory(tmp_path / 'run')}; they are kept in {tmp_path}/run/states until the run "
         )
         assert not _memory(tmp_path / "run").exists()
-    assert not (tmp_path / "run/features").exists()
+    assert not (tmp_path / "run/states").exists()
     assert encoder.count == 1
 
 
@@ -391,7 +393,7 @@ def test_memory_that_fills_up_meanwhile_is_left_for_the_run_folder(
 
     monkeypatch.setattr(features, "write_states", full)
     with cache(encoder, utterances, cache="memory") as states:
-        assert states.folder.parent == tmp_path / "run/features"
+        assert states.folder.parent == tmp_path / "run/states"
         assert "was full before they were written" in cache.printed
         assert not _memory(tmp_path / "run").exists()
 

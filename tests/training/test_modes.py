@@ -140,7 +140,7 @@ def test_each_kind_of_dropout_is_among_those_of_the_encoder(key):
 @pytest.mark.parametrize("strategy", ["frozen_weighted_sum", "frozen_layer"])
 def test_a_frozen_encoder_stays_in_eval_mode_and_its_head_does_not(loaded, modes, strategy):
     layer = ["adaptation.layer=1"] if strategy == "frozen_layer" else []
-    loaded("wav2vec2", "ctc_tagged", 0.3, f"adaptation={strategy}", *layer, "features=none")
+    loaded("wav2vec2", "ctc_tagged", 0.3, f"adaptation={strategy}", *layer, "state_cache=none")
     for update in modes:
         assert not any(on for name, on in update.items() if name.startswith("model.encoder"))
         assert update["model.head"] and update["model.mixing"]

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from slue_ner.core.types import Utterance
 from slue_ner.data.loading.audio import AudioError, at_16_khz, read_audio
 from slue_ner.data.loading.augment import AugmentOptions, augment
-from slue_ner.data.loading.features import States
+from slue_ner.data.loading.states import States
 
 FrameLabels = Callable[[Utterance, int, float], Tensor]
 """Labels of an utterance's frames, ``(T,)`` long or ``(T, C)`` float; negative ones are ignored.

@@ -18,7 +18,7 @@ from slue_ner.core.types import Utterance
 from slue_ner.data.loading.augment import AugmentOptions
 from slue_ner.data.loading.batch import FrameLabels, UtteranceDataset, collate
 from slue_ner.data.loading.buckets import BucketStream, SeededStream, fill_batches
-from slue_ner.data.loading.features import States
+from slue_ner.data.loading.states import States
 
 MAX_KEPT_BYTES = 2**30
 """Decoded training audio kept in memory, all workers of a loader together; 4.6 hours."""

@@ -14,8 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from slue_ner.data.loading import features
-from slue_ner.data.loading.features import DTYPES, FeatureOptions, States, make_room, write_states
+from slue_ner.data.loading import states as features
+from slue_ner.data.loading.states import (
+    DTYPES,
+    StateCacheOptions,
+    States,
+    make_room,
+    write_states,
+)
 
 
 def random_states(*shape: int, seed: int = 0) -> Tensor:
@@ -162,7 +168,7 @@ def test_a_full_disk_is_one_sentence_with_the_ways_out(
             write(tmp_path / "key", utterances)
     assert str(caught.value) == (
         f"cannot write encoder states into {tmp_path}: No space left on device; free some space, "
-        "choose another features.folder, or set features.cache=none"
+        "choose another state_cache.folder, or set state_cache.cache=none"
     )
     assert not list(tmp_path.iterdir())
     write(tmp_path / "key", utterances)  # and later, with space, it works
@@ -176,7 +182,9 @@ def test_an_index_that_cannot_be_written_leaves_no_states(
         raise OSError(errno.EDQUOT, "Disk quota exceeded")
 
     monkeypatch.setattr(features, "write_json", fail)
-    with pytest.raises(OSError, match=r"states into .*: Disk quota exceeded; .*features\.cache=no"):
+    with pytest.raises(
+        OSError, match=r"states into .*: Disk quota exceeded; .*state_cache\.cache=no"
+    ):
         write(tmp_path / "key", [("a", torch.ones(2, 4, 3))])
     assert not list(tmp_path.iterdir())
 
@@ -222,11 +230,11 @@ def test_removed_states_can_be_read_by_who_has_read_them_before(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("cache", "ram", "features.cache='ram' should be none, memory or disk"),
-        ("dtype", "int8", "features.dtype='int8' should be one of float32, float16, bfloat16"),
-        ("max_gigabytes", 0.0, r"features.max_gigabytes=0.0 should be positive"),
+        ("cache", "ram", "state_cache.cache='ram' should be none, memory or disk"),
+        ("dtype", "int8", "state_cache.dtype='int8' should be one of float32, float16, bfloat16"),
+        ("max_gigabytes", 0.0, r"state_cache.max_gigabytes=0.0 should be positive"),
     ],
 )
 def test_options_out_of_range_are_refused_by_name(name: str, value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        FeatureOptions(**{name: value})
+        StateCacheOptions(**{name: value})

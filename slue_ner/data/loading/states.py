@@ -43,7 +43,7 @@ _NUMPY_TYPES = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uin
 
 
 @dataclass(kw_only=True)
-class FeatureOptions:
+class StateCacheOptions:
     """Where the states of a frozen encoder are kept while its head is trained.
 
     Attributes:
@@ -55,17 +55,19 @@ class FeatureOptions:
     """
 
     cache: str = "none"
-    folder: str = "cache/features"
+    folder: str = "cache/states"
     dtype: str = "float16"
     max_gigabytes: float = 8.0
 
     def __post_init__(self) -> None:
         if self.cache not in ("none", "memory", "disk"):
-            raise ValueError(f"features.cache={self.cache!r} should be none, memory or disk")
+            raise ValueError(f"state_cache.cache={self.cache!r} should be none, memory or disk")
         if self.dtype not in DTYPES:
-            raise ValueError(f"features.dtype={self.dtype!r} should be one of {', '.join(DTYPES)}")
+            raise ValueError(
+                f"state_cache.dtype={self.dtype!r} should be one of {', '.join(DTYPES)}"
+            )
         if self.max_gigabytes <= 0:
-            raise ValueError(f"features.max_gigabytes={self.max_gigabytes} should be positive")
+            raise ValueError(f"state_cache.max_gigabytes={self.max_gigabytes} should be positive")
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ def write_states(
     except OSError as error:
         raise OSError(
             f"cannot write encoder states into {folder.parent}: {error.strerror or error}; free "
-            "some space, choose another features.folder, or set features.cache=none"
+            "some space, choose another state_cache.folder, or set state_cache.cache=none"
         ) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
