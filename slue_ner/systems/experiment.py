@@ -80,6 +80,8 @@ def _train_and_evaluate(config: RunConfig, run_dir: Path, *, console: Console) -
             scores = _evaluate(run, split, device=device, console=console)
             seconds = time.perf_counter() - started
             metrics["splits"][split] = {**scores, "evaluation_seconds": seconds}
+            if (note := _nothing_found(split, scores, done.figures)) is not None:
+                console.print(note, highlight=False, markup=False)
         write_json(run_dir / METRICS_FILE, metrics)
     return metrics
 
@@ -99,6 +101,18 @@ def _evaluate(run: Run, split: str, *, device: torch.device, console: Console) -
         intervals=BootstrapOptions(),
         seen_phrases=training_phrases(read_training(data)),
     ).to_json()
+
+
+def _nothing_found(split: str, scores: Mapping[str, Any], figures: Mapping[str, Any]) -> str | None:
+    """What to look at when not one entity was found; ``None`` where one was, or none is there."""
+    entities = scores.get("ner", {}).get("micro", {})
+    if not entities.get("gold") or entities.get("tp"):
+        return None
+    words = f", WER {100 * scores['wer']:.0f} %" if "wer" in scores else ""
+    return (
+        f"note: {split} has {entities['gold']} entities and none was found right (F1 0{words}) "
+        f"after {figures['updates']} updates; docs/troubleshooting.md says what to look at"
+    )
 
 
 def _splits_to_report(config: RunConfig) -> list[str]:

@@ -60,6 +60,7 @@ def fit(config: RunConfig, run_dir: Path, *, console: Console) -> Fit:
         StopRequestedError: after a signal, once the state is saved.
     """
     rank, num_ranks = begin(config)
+    console.print(_start(config), highlight=False, markup=False)
     symbols = run_dir / VOCABULARY_FILE
     data = TrainingData(
         read_training(config.data),
@@ -96,6 +97,19 @@ def fit(config: RunConfig, run_dir: Path, *, console: Console) -> Fit:
         **built.batches.throughput.summary(),
     }
     return Fit(figures, built.report)
+
+
+def _start(config: RunConfig) -> str:
+    """What is about to happen, and where."""
+    options = config.trainer
+    on_gpu = options.accelerator != "cpu" and torch.cuda.is_available()
+    device = torch.cuda.get_device_name() if on_gpu else f"CPU, {torch.get_num_threads()} threads"
+    if options.devices * options.num_nodes > 1:
+        device = f"{options.devices * options.num_nodes} x {device}"
+    return (
+        f"{config.name}: {config.learner}; {config.data.train_manifests[0]}; "
+        f"{options.max_updates} updates on {device}, {options.precision}"
+    )
 
 
 def begin(config: RunConfig) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -167,12 +168,14 @@ class TrainingProgress(Callback):
         self.log_every = log_every
         self.console = console
         self._bar: Progress | None = None
-        self._shown = 0
+        self._shown = self._first = 0
+        self._started = time.perf_counter()
         self._unreadable: set[str] = set()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the bar."""
-        self._shown = trainer.global_step
+        self._shown = self._first = trainer.global_step
+        self._started = time.perf_counter()
         if not trainer.is_global_zero or not self.console.is_terminal:
             return
         self._bar = Progress(
@@ -201,8 +204,9 @@ class TrainingProgress(Callback):
             self._bar.update(self._bar.task_ids[0], completed=step, status=self._status(trainer))
         elif trainer.is_global_zero and step % self.log_every == 0 and step != self._shown:
             self._shown = step  # an update may take several batches
+            left = self._left(step, trainer.max_steps)
             self.console.print(
-                f"update {step}/{trainer.max_steps} {self._status(trainer)}", highlight=False
+                f"update {step}/{trainer.max_steps} {self._status(trainer)}{left}", highlight=False
             )
 
     def on_validation_batch_end(
@@ -237,6 +241,14 @@ class TrainingProgress(Callback):
     ) -> None:
         """Close the bar so that the error stands alone."""
         self._close()
+
+    def _left(self, step: int, num_updates: int) -> str:
+        """How long it may take yet, validation included; nothing in the first seconds."""
+        done = step - self._first
+        seconds = time.perf_counter() - self._started
+        if done < 1 or seconds < 10 or step >= num_updates:
+            return ""
+        return f", {math.ceil(seconds / done * (num_updates - step) / 60)} min left"
 
     def _close(self) -> None:
         if self._bar is not None:

@@ -66,6 +66,13 @@ class SpeechConfig(RunConfig):
     augment: AugmentOptions
     state_cache: StateCacheOptions
 
+    @property
+    def learner(self) -> str:
+        """As ``RunConfig.learner``: the encoder and how it is adapted."""
+        options = self.encoder
+        origin = options.source or f"{options.family} with random weights"
+        return f"encoder {origin}, adaptation {self.adaptation.name}"
+
 
 def adapted_encoder(config: SpeechConfig) -> tuple[SpeechEncoder, AdaptationReport]:
     """The encoder of a config at the start of training."""

@@ -176,6 +176,11 @@ class RunConfig:
     trainer: TrainerOptions
     logger: LoggerOptions
 
+    @property
+    def learner(self) -> str:
+        """What learns, in a few words for the start of a run."""
+        return type(self.task).__name__
+
     def __post_init__(self) -> None:
         if not self.name.strip():
             raise ValueError("name is empty, but the run's folder is named after it")

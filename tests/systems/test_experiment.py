@@ -84,6 +84,13 @@ def test_predictions_at_the_end_have_the_times_of_the_localizer(run, tmp_path, m
     assert localized == localize_all(decoded, kept.options) != decoded
 
 
+def test_a_run_that_finds_nothing_says_where_to_look(run, tmp_path):
+    metrics, printed = run(tmp_path, QUICK)
+    assert metrics["splits"]["dev"]["ner"]["micro"]["tp"] == 0
+    assert "note: dev has 8 entities and none was found right (F1 0, WER " in printed
+    assert "docs/troubleshooting.md" in printed
+
+
 def test_a_finished_run_returns_at_once(run, tmp_path, monkeypatch):
     metrics, _ = run(tmp_path, QUICK)
     monkeypatch.setattr(experiment, "fit", None)  # calling it would raise

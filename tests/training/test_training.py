@@ -63,7 +63,10 @@ def test_nothing_is_printed_but_our_own_lines(train, tmp_path, capfd):
     watched = train(tmp_path)
     captured = capfd.readouterr()
     assert captured.out == captured.err == ""
-    for line in watched.printed.splitlines():
+    first, *lines = watched.printed.splitlines()
+    assert first.startswith("default: encoder wav2vec2-bert with random weights, adaptation full; ")
+    assert first.endswith("fine-tune.jsonl; 6 updates on CPU, 1 threads, 32-true")
+    for line in lines:
         assert line.startswith(("adaptation full: ", "update ")), line
 
 
