@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.console import Console
 
 from slue_ner.core.files import write_json
 from slue_ner.core.listing import list_failures
+from slue_ner.core.processes import own_rank
 from slue_ner.core.provenance import provenance
 from slue_ner.core.records import SCHEMA, read_manifest, write_predictions
 from slue_ner.core.run_files import METRICS_FILE, PREDICTIONS, read_metrics
@@ -50,8 +51,13 @@ def run_experiment(values: Mapping[str, Any], run_dir: Path, *, console: Console
     if (run_dir / METRICS_FILE).is_file():
         claim_folder(run_dir, values)
         claim_data(run_dir, manifests)
-        console.print(f"{run_dir} is finished already", highlight=False)
         finished: dict[str, Any] = read_metrics(run_dir)
+        missing = [s for s in _splits_to_report(config) if s not in finished["splits"]]
+        said = f"; {', '.join(missing)} is scored now" if missing else ""
+        console.print(f"{run_dir} is finished already{said}", highlight=False)
+        if missing and own_rank() == 0:
+            run = Run(RunFolder(run_dir), config)
+            _report(run, missing, finished, console=console)
         return finished
     with claimed(run_dir, values, manifests):
         return _train_and_evaluate(config, run_dir, console=console)
@@ -73,17 +79,26 @@ def _train_and_evaluate(config: RunConfig, run_dir: Path, *, console: Console) -
     }
     if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:
         run = Run(RunFolder(run_dir), config)
-        device = pick_device("cpu" if config.trainer.accelerator == "cpu" else "auto")
-        config.task.finish(config, run.folder, device=device, console=console)
-        for split in _splits_to_report(config):
-            started = time.perf_counter()
-            scores = _evaluate(run, split, device=device, console=console)
-            seconds = time.perf_counter() - started
-            metrics["splits"][split] = {**scores, "evaluation_seconds": seconds}
-            if (note := _nothing_found(split, scores, done.figures)) is not None:
-                console.print(note, highlight=False, markup=False)
-        write_json(run_dir / METRICS_FILE, metrics)
+        config.task.finish(config, run.folder, device=_device(config), console=console)
+        _report(run, _splits_to_report(config), metrics, console=console)
     return metrics
+
+
+def _report(run: Run, splits: Sequence[str], metrics: dict[str, Any], *, console: Console) -> None:
+    """Predict and score splits, put their scores under ``metrics`` and write it."""
+    for split in splits:
+        started = time.perf_counter()
+        scores = _evaluate(run, split, device=_device(run.config), console=console)
+        seconds = time.perf_counter() - started
+        metrics["splits"][split] = {**scores, "evaluation_seconds": seconds}
+        figures = metrics["run"]["training"]
+        if (note := _nothing_found(split, scores, figures)) is not None:
+            console.print(note, highlight=False, markup=False)
+    write_json(run.folder.path / METRICS_FILE, metrics)
+
+
+def _device(config: RunConfig) -> torch.device:
+    return pick_device("cpu" if config.trainer.accelerator == "cpu" else "auto")
 
 
 def _evaluate(run: Run, split: str, *, device: torch.device, console: Console) -> dict[str, Any]:

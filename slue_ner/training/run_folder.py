@@ -50,7 +50,11 @@ _STARTED = (
 
 _PATIENCE = 60.0  # seconds that other ranks give the first one to claim the folder
 
-_MAY_DIFFER = ("run_dir", "data.num_workers", "trainer.num_threads", "trainer.log_every")
+_MAY_DIFFER = (
+    *("name", "run_dir", "data.evaluate"),
+    *("data.num_workers", "trainer.num_threads", "trainer.log_every"),
+)
+"""What has no part in the weights; a folder may be renamed, and further splits be scored."""
 
 
 _WEIGHTS = {"best": BEST_WEIGHTS, "last": LAST_WEIGHTS}
@@ -236,8 +240,15 @@ def _difference(run_dir: Path, values: Mapping[str, Any]) -> str | None:
     there, here = dict(_flat(read_config(run_dir / CONFIG_FILE))), dict(_flat(values))
     for key in [*here, *there]:
         if key not in _MAY_DIFFER and there.get(key) != here.get(key):
-            return f"{key} is {there.get(key)!r} there and {here.get(key)!r} here"
+            found = f"{key} is {there.get(key)!r} there and {here.get(key)!r} here"
+            return f"{found}{_HINTS.get(key, '')}"
     return None
+
+
+_HINTS = {
+    "trainer.max_updates": " (the schedule of a run is as long as it was started: `slue-ner export` "
+    "gives its encoder to a longer one)"
+}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

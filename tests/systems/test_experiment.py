@@ -99,6 +99,33 @@ def test_a_finished_run_returns_at_once(run, tmp_path, monkeypatch):
     assert "is finished already" in printed
 
 
+def test_a_further_split_of_a_finished_run_is_scored_without_training(run, tmp_path, monkeypatch):
+    before, _ = run(tmp_path, QUICK)
+    monkeypatch.setattr(experiment, "fit", None)  # calling it would raise
+    after, printed = run(tmp_path, QUICK, "data.evaluate=[dev,tune]")
+    assert "is finished already; tune is scored now" in printed
+    assert list(after["splits"]) == ["dev", "tune"] and after["run"] == before["run"]
+    assert after["splits"]["dev"] == before["splits"]["dev"]
+    assert run(tmp_path, QUICK)[0] == after
+    assert (tmp_path / "predictions/tune.jsonl").is_file()
+
+
+def test_a_renamed_run_goes_on(run, tmp_path):
+    run(tmp_path / "one", QUICK, "name=one")
+    (tmp_path / "one").rename(tmp_path / "two")
+    (tmp_path / "two/metrics.json").unlink()
+    _, printed = run(tmp_path / "two", QUICK, "name=two")
+    assert "resuming at update" in printed
+
+
+def test_a_longer_schedule_is_refused_with_a_way_out(run, tmp_path):
+    run(tmp_path, QUICK)
+    with pytest.raises(
+        ValueError, match=r"max_updates is 1 there and 9 here \(the schedule"):
+    ):
+        run(tmp_path, "trainer.max_updates=9")
+
+
 @pytest.mark.parametrize("finished", [True, False])
 def test_another_config_in_the_same_folder_is_refused(run, tmp_path, finished):
     run(tmp_path, QUICK)
