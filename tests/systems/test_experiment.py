@@ -120,9 +120,7 @@ def test_a_renamed_run_goes_on(run, tmp_path):
 
 def test_a_longer_schedule_is_refused_with_a_way_out(run, tmp_path):
     run(tmp_path, QUICK)
-    with pytest.raises(
-        ValueError, match=r"max_updates is 1 there and 9 here \(the schedule"):
-    ):
+    with pytest.raises(ValueError, match=r"max_updates is 1 there and 9 here \(the schedule"):
         run(tmp_path, "trainer.max_updates=9")
 
 
