@@ -246,8 +246,8 @@ def _difference(run_dir: Path, values: Mapping[str, Any]) -> str | None:
 
 
 _HINTS = {
-    "trainer.max_updates": " (the schedule of a run is as long as it was started: `slue-ner export` "
-    "gives its encoder to a longer one)"
+    "trainer.max_updates": " (the schedule of a run is as long as it was started: `slue-ner "
+    "export` gives its encoder to a longer one)"
 }
 
 
