@@ -16,7 +16,7 @@ from slue_ner.core.time import FrameGrid, Seconds
 from slue_ner.core.types import Prediction, Utterance
 from slue_ner.decoding.beam.search import BeamDecoder
 from slue_ner.decoding.emissions import EmissionsWriter, StoredEmissions, read_emissions
-from slue_ner.inference.beam_decoding import CTCDecoding, say_cut
+from slue_ner.inference.beam_decoding import CTCDecoding, note_truncated
 from slue_ner.inference.emitting import Keep
 from slue_ner.inference.frame_reading import (
     FramePredictor,
@@ -56,7 +56,7 @@ def run_end_to_end(
             predictions = decode(
                 stored, utterances, vocabulary=vocabulary, decoder=decoder, progress=progress
             )
-        say_cut(decoder, say)
+        note_truncated(decoder, say)
         return predictions
     predictor = Run.open(options.run).recogniser(weights=options.weights)
     vocabulary = predictor.vocabulary
@@ -69,7 +69,7 @@ def run_end_to_end(
         predictions = decode(
             emitted, utterances, vocabulary=vocabulary, decoder=decoder, progress=progress
         )
-    say_cut(decoder, say)
+    note_truncated(decoder, say)
     return predictions
 
 

@@ -190,7 +190,7 @@ def _described(trial: Trial) -> str:
     options = trial.options
     return (
         f"frame F1 {100 * trial.frames.f1:.1f}: kind {options.kind}, "
-        f"incl_blank {str(options.incl_blank).lower()}, offset {options.offset:+.2f} s"
+        f"with_blanks {str(options.with_blanks).lower()}, offset {options.offset:+.2f} s"
     )
 
 
@@ -204,7 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     choices = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
     localizer = choices.add_parser(
         "localizer",
-        help="how entities get their times from tokens: kind, incl_blank, offset",
+        help="how entities get their times from tokens: kind, with_blanks, offset",
         description="Search the localizer with the best official frame F1; references need word "
         "times.",
         epilog=_LOCALIZER_EXAMPLE,

@@ -31,12 +31,12 @@ class LocalizerOptions:
     Attributes:
         kind: ``words`` (from an entity's first word to its last) or ``type_symbols`` (from its
             type symbol to its ``]``).
-        incl_blank: reach over the blanks at both ends; see ``localize``.
+        with_blanks: reach over the blanks at both ends; see ``localize``.
         offset: added to the start and the end of every entity, to neither end of a word.
     """
 
     kind: str = WORDS
-    incl_blank: bool = False
+    with_blanks: bool = False
     offset: Seconds = 0.0
 
     def __post_init__(self) -> None:
@@ -53,17 +53,17 @@ def localize(
 ) -> Prediction:
     """Give the words and entities of a prediction their times anew.
 
-    A word lasts from its first letter to its last or, with ``incl_blank``, from the end of the
+    A word lasts from its first letter to its last or, with ``with_blanks``, from the end of the
     ``|`` before it (or the first frame) to the start of the ``|`` after it (or the last frame).
     Where one recognised word was split in text (``eu's``), what follows the first piece is an
     instant at the word's end. An entity lasts, before its offset (see ``shift``), with
 
     - ``words``: from the start of its first word to the end of its last;
     - ``type_symbols``: from its first letter to the ``|`` before its ``]`` or, with
-      ``incl_blank``, from the start of its type symbol to the end of its ``]``.
+      ``with_blanks``, from the start of its type symbol to the end of its ``]``.
 
     These are slue-toolkit's rules for a cascade and for an end-to-end model. Its
-    reader of type symbols takes marks that are glued to letters, and with ``incl_blank``
+    reader of type symbols takes marks that are glued to letters, and with ``with_blanks``
     entities without letters; here an entity is one that ``read_tagged`` reported, and what that
     repaired (an entity left open or empty, a stray ``]``) has no time because it is no entity.
 
@@ -84,12 +84,12 @@ def localize(
         return prediction
     if prediction.tokens is not None:
         found = _from_tokens(prediction, prediction.tokens, options, labels)
-    elif options.kind == WORDS and not options.incl_blank:
+    elif options.kind == WORDS and not options.with_blanks:
         found = _from_words(prediction)
     else:
         raise ValueError(
             f"prediction {prediction.id} has no tokens, so its entities can only be localized "
-            "with kind words and incl_blank false"
+            "with kind words and with_blanks false"
         )
     return shift(found, options.offset)
 
@@ -151,7 +151,7 @@ def _from_tokens(
     grid = _grid(prediction)
     runs, transcript = read_tokens(tokens, labels)
     frames = [
-        _word_frames(tokens, runs[source], prediction.num_frames, incl_blank=options.incl_blank)
+        _word_frames(tokens, runs[source], prediction.num_frames, with_blanks=options.with_blanks)
         for source in transcript.sources
     ]
     pieces = _piece_frames(prediction, transcript.words, frames)
@@ -165,7 +165,7 @@ def _from_tokens(
     if options.kind == WORDS:
         return found
     between = {
-        entity.words: _mark_frames(tokens, runs[first], runs[last], incl_blank=options.incl_blank)
+        entity.words: _mark_frames(tokens, runs[first], runs[last], with_blanks=options.with_blanks)
         for entity, (first, last) in zip(
             transcript.entities, transcript.entity_sources, strict=True
         )
@@ -174,11 +174,11 @@ def _from_tokens(
 
 
 def _word_frames(
-    tokens: Sequence[TokenSpan], run: tuple[int, int], num_frames: int | None, *, incl_blank: bool
+    tokens: Sequence[TokenSpan], run: tuple[int, int], num_frames: int | None, *, with_blanks: bool
 ) -> tuple[int, int]:
     """Frames of the word that is tokens ``run``; what is beside a word is a ``|`` or nothing."""
     first, last = run
-    if not incl_blank:
+    if not with_blanks:
         return tokens[first].first, tokens[last - 1].last
     start = tokens[first - 1].last if first else 0
     if last < len(tokens):
@@ -191,11 +191,11 @@ def _mark_frames(
     type_run: tuple[int, int],
     end_run: tuple[int, int],
     *,
-    incl_blank: bool,
+    with_blanks: bool,
 ) -> tuple[int, int]:
     """Frames of the entity between two marks, each a word of one token with ``|`` beside it."""
     type_symbol, end_symbol = type_run[0], end_run[0]
-    if incl_blank:
+    if with_blanks:
         return tokens[type_symbol].first, tokens[end_symbol].last
     letters = (token for token in tokens[type_symbol + 1 :] if token.symbol != DELIMITER)
     return next(letters).first, tokens[end_symbol - 1].first

@@ -26,7 +26,7 @@ from slue_ner.evaluation.nel_official import RHOS, IntArray, frame_rows_official
 from slue_ner.evaluation.nel_times import listed_times
 
 
-def nel_obstacle(references: Sequence[Utterance]) -> str | None:
+def why_not_localized(references: Sequence[Utterance]) -> str | None:
     """Why these references allow no NEL score; ``None`` when they do."""
     aligned = [reference for reference in references if reference.words is not None]
     if not aligned:
@@ -48,7 +48,7 @@ def measure_nel(
     """Score the times of predicted entities.
 
     Args:
-        pairs: references, for which ``nel_obstacle`` is ``None``, with their predictions.
+        pairs: references, for which ``why_not_localized`` is ``None``, with their predictions.
         labels: acts on everything but the official figures.
 
     Returns:

@@ -13,7 +13,7 @@ from slue_ner.core.types import Prediction, Utterance
 from slue_ner.evaluation.bootstrap import BootstrapOptions, Intervals, clusters, make_intervals
 from slue_ner.evaluation.counts import Counts
 from slue_ner.evaluation.joining import NUM_NAMED, LabelChoice, check_choice, join
-from slue_ner.evaluation.nel import NelScore, nel_obstacle
+from slue_ner.evaluation.nel import NelScore, why_not_localized
 from slue_ner.evaluation.ner import EntityScore
 from slue_ner.evaluation.statistics import Statistics, measure
 
@@ -205,7 +205,7 @@ def _absent(references: Sequence[Utterance], statistics: Statistics) -> dict[str
     for name, entities in statistics.entities.items():
         if entities.macro is None:
             reasons[f"{name}.macro"] = "no label occurs in references or predictions"
-    obstacle = nel_obstacle(references)
+    obstacle = why_not_localized(references)
     if obstacle is not None:
         reasons["nel"] = obstacle
     return reasons if statistics.nel is None else {**reasons, **statistics.nel.not_computed}

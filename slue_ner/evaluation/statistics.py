@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from slue_ner.core.types import EntitySpan, Prediction, Utterance
 from slue_ner.evaluation.counts import Counts
 from slue_ner.evaluation.joining import LabelChoice, relabel
-from slue_ner.evaluation.nel import NelScore, measure_nel, nel_obstacle
+from slue_ner.evaluation.nel import NelScore, measure_nel, why_not_localized
 from slue_ner.evaluation.ner import (
     EntityScore,
     LabelCounts,
@@ -97,7 +97,7 @@ def measure(
     """Count everything there is to count in each pair of reference and prediction.
 
     ``wer_asr`` is left out when a reference has no ``asr_text``, the seen and unseen entities
-    when ``seen_phrases`` is ``None``, NEL when ``nel_obstacle`` finds one.
+    when ``seen_phrases`` is ``None``, NEL when ``why_not_localized`` finds one.
 
     Raises:
         ValueError: naming the utterance whose labels or word ranges do not fit.
@@ -116,7 +116,7 @@ def measure(
             row[:] = _entity_rows(gold, predicted, in_place, seen_phrases, by_label)
     rows = {name: counts[:, index] for index, name in enumerate(names)}
     nel = None
-    if nel_obstacle([reference for reference, _ in pairs]) is None:
+    if why_not_localized([reference for reference, _ in pairs]) is None:
         nel, nel_rows = measure_nel(pairs, labels=labels)
         rows.update(nel_rows)
     return Statistics(

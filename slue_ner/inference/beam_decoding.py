@@ -123,12 +123,12 @@ class CTCDecoding:
         return BeamDecoder(scorer)
 
 
-def say_cut(decoder: BeamDecoder | None, note: Callable[[str], None] | None) -> None:
+def note_truncated(decoder: BeamDecoder | None, note: Callable[[str], None] | None) -> None:
     """Call ``note`` if hypotheses of ``decode_all`` lost their ends, see ``Hypothesis.whole``."""
-    if decoder is not None and decoder.num_cut and note is not None:
+    if decoder is not None and decoder.num_truncated and note is not None:
         note(
-            f"{decoder.num_cut} utterances were cut behind their last whole word or entity, for "
-            f"no hypothesis in the beam of {decoder.options.beam} could end; a wider one may help"
+            f"{decoder.num_truncated} utterances were cut behind their last whole word or entity, "
+            f"for no hypothesis in the beam of {decoder.options.beam} could end; a wider one may help"
         )
 
 

@@ -20,7 +20,7 @@ from slue_ner.core.types import Prediction, Utterance
 from slue_ner.decoding.emissions import StoredEmissions
 from slue_ner.decoding.frame_spans import FloatArray, FrameDecoding, give_words, spans
 from slue_ner.decoding.frame_tuning import TunedDecoding, tune_frames
-from slue_ner.evaluation.nel import nel_obstacle
+from slue_ner.evaluation.nel import why_not_localized
 from slue_ner.inference.emitting import Emitted, Keep, LiveEmissions, Outputs
 from slue_ner.inference.localizing import check_tuning_split
 from slue_ner.inference.transcribing import transcripts
@@ -192,7 +192,7 @@ def tune_stored_frames(
     """
     check_tuning_split(references)
     check_of_frames(emissions)
-    if obstacle := nel_obstacle(references):
+    if obstacle := why_not_localized(references):
         raise ValueError(f"{obstacle}, so nothing can be tuned; `slue-ner align` makes word times")
     emissions.check_holds_any(references)
     return tune_frames(references, _Probabilities(emissions), emissions.grid, emissions.symbols)

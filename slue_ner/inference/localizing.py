@@ -20,7 +20,7 @@ from slue_ner.data.corpora.splits import hold_out_tune
 from slue_ner.decoding.localizers import KINDS, WORDS, LocalizerOptions, localize, marks_of, shift
 from slue_ner.evaluation.counts import Counts
 from slue_ner.evaluation.joining import join
-from slue_ner.evaluation.nel import nel_obstacle
+from slue_ner.evaluation.nel import why_not_localized
 from slue_ner.evaluation.nel_official import frame_counts_official
 
 OFFSETS = tuple(step / 50 for step in range(-15, 16))
@@ -48,7 +48,7 @@ class KeptLocalizer:
 
     def __str__(self) -> str:
         """The rule in words and what it is worth."""
-        blanks = "with" if self.options.incl_blank else "without"
+        blanks = "with" if self.options.with_blanks else "without"
         rule = f"{self.options.kind} {blanks} blanks, {self.options.offset:+.2f} s"
         if self.tuned_on is None:
             return f"{rule}, a default"
@@ -163,6 +163,8 @@ def read_localizer(path: Path) -> KeptLocalizer:
     if not Path(path).is_file():
         raise ValueError(f"{path}: no such file; `slue-ner tune localizer` writes one")
     values = read_config(Path(path))
+    if "incl_blank" in values:  # its name in files of before
+        values["with_blanks"] = values.pop("incl_blank")
     rule = {key: value for key, value in values.items() if key not in _REMARKS}
     remarks = {key: value for key, value in values.items() if key in _REMARKS}
     try:
@@ -190,7 +192,7 @@ def _remarks(localizer: KeptLocalizer) -> dict[str, float | str | None]:
 def _search(
     references: Sequence[Utterance], predictions: Sequence[Prediction], labels: LabelSet | None
 ) -> list[Trial]:
-    if obstacle := nel_obstacle(references):
+    if obstacle := why_not_localized(references):
         raise ValueError(f"{obstacle}, so nothing can be tuned; `slue-ner align` makes word times")
     if predictions and all(p.entities is None for p in predictions if p.error is None):
         raise ValueError(
@@ -227,8 +229,8 @@ def _rules(predictions: Sequence[Prediction], labels: LabelSet | None) -> list[L
         return [LocalizerOptions()]
     kinds = (WORDS,) if labels is None else KINDS
     return [
-        LocalizerOptions(kind=kind, incl_blank=incl_blank)
-        for kind, incl_blank in product(kinds, (False, True))
+        LocalizerOptions(kind=kind, with_blanks=with_blanks)
+        for kind, with_blanks in product(kinds, (False, True))
     ]
 
 
@@ -238,7 +240,7 @@ def _rank(trial: Trial) -> tuple[float, float, int, bool, float]:
         -trial.frames.f1,
         abs(options.offset),
         KINDS.index(options.kind),
-        options.incl_blank,
+        options.with_blanks,
         options.offset,
     )
 

@@ -14,7 +14,7 @@ from slue_ner.core.run_files import CONFIG_FILE
 from slue_ner.core.time import Seconds
 from slue_ner.core.types import Prediction, Utterance
 from slue_ner.data.corpora.aligner_files import read_ctm
-from slue_ner.inference.beam_decoding import CTCDecoding, say_cut
+from slue_ner.inference.beam_decoding import CTCDecoding, note_truncated
 from slue_ner.inference.transcribing import CTCPredictor, decode
 from slue_ner.inference.whisper import recognise_with_whisper
 from slue_ner.models.encoder.hub_checkpoints import check_exists, read_config
@@ -127,7 +127,7 @@ def _transcribe(
         decoder=decoder,
         progress=progress,
     )
-    say_cut(decoder, note)
+    note_truncated(decoder, note)
     return predictions
 
 

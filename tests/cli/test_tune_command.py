@@ -45,7 +45,7 @@ def test_a_localizer_is_tuned_and_then_applied(slue_ner, files):
     ended = slue_ner(*tuning(files, "--output", files / "localizer.yaml"))
     assert (ended.status, ended.err) == (0, "")
     first, *rest = ended.out.splitlines()
-    assert first.endswith("kind words, incl_blank false, offset +0.10 s")
+    assert first.endswith("kind words, with_blanks false, offset +0.10 s")
     assert len(rest) == 5  # four more trials, and where the best one went
     assert rest[-1] == f"best of 124 -> {files / 'localizer.yaml'}"
 

@@ -154,7 +154,7 @@ def test_utterances_that_are_cut_are_counted(threads):
     search = decoder(SYMBOLS, BeamOptions(beam=1, merge="max"), labels=LABELS)
     several = [frames_of(text) for text in ("a|%|b|", "a|", "%|a|")]
     assert len(list(search.decode_all(several, threads=threads))) == 3
-    assert search.num_cut == 2
+    assert search.num_truncated == 2
 
 
 def test_a_wider_beam_finds_a_hypothesis_that_can_end():

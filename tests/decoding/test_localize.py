@@ -15,9 +15,9 @@ from slue_ner.decoding.transcript import to_prediction
 
 GRID = FrameGrid(hop=320, window=400)  # 20 ms frames
 WORDS = LocalizerOptions()
-WORDS_BLANK = LocalizerOptions(incl_blank=True)
+WORDS_BLANK = LocalizerOptions(with_blanks=True)
 SYMBOLS = LocalizerOptions(kind="type_symbols")
-SYMBOLS_BLANK = LocalizerOptions(kind="type_symbols", incl_blank=True)
+SYMBOLS_BLANK = LocalizerOptions(kind="type_symbols", with_blanks=True)
 
 
 def predict(text: str, labels=COMBINED) -> Prediction:

@@ -93,21 +93,21 @@ def test_what_was_spoken_is_found_again_at_any_stride(said, hop, sample_rate):
         start, end = seconds(first, last)
         return round(start, 2), round(end, 2)
 
-    for incl_blank, spans in ((False, said.words), (True, said.wide_words)):
-        options = LocalizerOptions(kind="words", incl_blank=incl_blank)
+    for with_blanks, spans in ((False, said.words), (True, said.wide_words)):
+        options = LocalizerOptions(kind="words", with_blanks=with_blanks)
         found = localize(decoded, options, COMBINED)
         assert [(w.start, w.end) for w in found.words] == [seconds(*span) for span in spans]
         assert [(e.label, e.words, (e.start, e.end)) for e in found.entities] == [
             (label, (first, last), hundredths(spans[first][0], spans[last - 1][1]))
             for label, first, last, _, _ in said.entities
         ]
-    found = localize(decoded, LocalizerOptions(kind="type_symbols", incl_blank=True), COMBINED)
+    found = localize(decoded, LocalizerOptions(kind="type_symbols", with_blanks=True), COMBINED)
     assert [(e.start, e.end) for e in found.entities] == [
         hundredths(start, end) for _, _, _, start, end in said.entities
     ]
 
 
-def toolkit_segments(path: list[int], *, incl_blank: bool) -> list[tuple[int, int]]:
+def toolkit_segments(path: list[int], *, with_blanks: bool) -> list[tuple[int, int]]:
     """SLUE.md 6.1 run by run, in frames, with a clock that counts frames."""
     runs: list[list[int]] = []  # symbol, number of frames
     for symbol in path:
@@ -122,11 +122,11 @@ def toolkit_segments(path: list[int], *, incl_blank: bool) -> list[tuple[int, in
         starts.append(clock)
         symbol = SYMBOLS[number]
         if symbol in LABELS:
-            opened, start = True, clock if incl_blank else None
+            opened, start = True, clock if with_blanks else None
         elif symbol == "]":
             if opened:
-                end = clock + length if incl_blank else clock
-                if not incl_blank:
+                end = clock + length if with_blanks else clock
+                if not with_blanks:
                     for back in (1, 2):
                         if index >= back and SYMBOLS[runs[index - back][0]] == "|":
                             end = starts[index - back]
@@ -142,25 +142,25 @@ def toolkit_segments(path: list[int], *, incl_blank: bool) -> list[tuple[int, in
 
 
 @given(spoken(), st.booleans())
-def test_type_symbols_agree_with_the_toolkits_state_machine(said, incl_blank):
+def test_type_symbols_agree_with_the_toolkits_state_machine(said, with_blanks):
     grid = FrameGrid(hop=320, window=400)
     (tokens,) = greedy(emissions(said.path), torch.tensor([len(said.path)]), SYMBOLS)
     decoded = to_prediction("u", tokens, labels=COMBINED, grid=grid, num_frames=len(said.path))
-    options = LocalizerOptions(kind="type_symbols", incl_blank=incl_blank)
+    options = LocalizerOptions(kind="type_symbols", with_blanks=with_blanks)
     found = localize(decoded, options, COMBINED)
     assert [(e.start, e.end) for e in found.entities] == [
         (round(first * 0.02, 2), round(last * 0.02, 2))
-        for first, last in toolkit_segments(said.path, incl_blank=incl_blank)
+        for first, last in toolkit_segments(said.path, with_blanks=with_blanks)
     ]
 
 
 @given(st.lists(st.sampled_from(["a", "bc", "%", "$", "]", "%a"]), max_size=12), st.booleans())
-def test_malformed_marks_never_break_a_localizer(tagged, incl_blank):
+def test_malformed_marks_never_break_a_localizer(tagged, with_blanks):
     path = [SYMBOLS.index(s) for word in tagged for s in (*word, "|")]
     path = [symbol for index in path for symbol in (index, 0)]
     (tokens,) = greedy(emissions(path or [0]), torch.tensor([len(path)]), SYMBOLS)
     decoded = to_prediction("u", tokens, labels=COMBINED, grid=FrameGrid(), num_frames=len(path))
-    options = LocalizerOptions(kind="type_symbols", incl_blank=incl_blank, offset=-0.1)
+    options = LocalizerOptions(kind="type_symbols", with_blanks=with_blanks, offset=-0.1)
     found = localize(decoded, options, COMBINED)
     for before, after in zip(decoded.entities, found.entities, strict=True):
         assert (before.label, before.phrase, before.words) == (

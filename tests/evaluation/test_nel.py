@@ -5,7 +5,7 @@ from nel_records import placed, prediction, reference, words
 
 from slue_ner.core.types import EntitySpan, Prediction
 from slue_ner.evaluation.counts import Counts
-from slue_ner.evaluation.nel import measure_nel, nel_obstacle
+from slue_ner.evaluation.nel import measure_nel, why_not_localized
 from slue_ner.evaluation.score import score
 
 TIMED = words(("eu", 0.0, 1.0), ("in", 1.0, 2.0), ("rome", 2.0, 3.0), ("now", 3.0, 4.0))
@@ -115,16 +115,16 @@ def test_gold_entities_without_words_are_counted():
 
 def test_no_word_times_at_all_are_an_obstacle():
     unaligned = reference(TIMED, (0, 1), words=None)
-    assert nel_obstacle([unaligned] * 3) == "none of the 3 references has word times"
-    assert nel_obstacle([unaligned, GOLD]) is None
+    assert why_not_localized([unaligned] * 3) == "none of the 3 references has word times"
+    assert why_not_localized([unaligned, GOLD]) is None
 
 
 def test_entities_of_which_none_has_words_are_an_obstacle():
     floating = reference(TIMED, entities=(EntitySpan("ORG", "eu", 0, 2),))
-    assert nel_obstacle([floating, floating]) == (
+    assert why_not_localized([floating, floating]) == (
         "none of the 2 entities of the references has a range of words"
     )
-    assert nel_obstacle([reference(TIMED)]) is None  # no entity is no obstacle
+    assert why_not_localized([reference(TIMED)]) is None  # no entity is no obstacle
 
 
 def test_a_failed_prediction_misses_everything():

@@ -67,9 +67,9 @@ def spoken(prediction: Prediction, *, speaker: str = "s", split: str = "tune") -
     "truth",
     [
         LocalizerOptions(kind="words", offset=-0.14),
-        LocalizerOptions(kind="words", incl_blank=True, offset=0.3),
+        LocalizerOptions(kind="words", with_blanks=True, offset=0.3),
         LocalizerOptions(kind="type_symbols", offset=-0.3),
-        LocalizerOptions(kind="type_symbols", incl_blank=True, offset=0.02),
+        LocalizerOptions(kind="type_symbols", with_blanks=True, offset=0.02),
     ],
 )
 def test_the_rule_that_made_the_references_is_found(truth):
@@ -96,7 +96,7 @@ def test_a_cascade_is_tuned_by_words_alone():
     plain = predicted("u", labels=None, text="so|new|york|")
     span = EntitySpan("PLACE", "new york", words=(1, 3))
     cascade = replace(plain, entities=(span,))
-    truth = LocalizerOptions(incl_blank=True, offset=0.1)
+    truth = LocalizerOptions(with_blanks=True, offset=0.1)
     trials = tune([spoken(localize(cascade, truth, None))], [cascade])
     assert len(trials) == 2 * 31
     assert trials[0].options == truth
@@ -161,7 +161,7 @@ def test_entities_that_no_localizer_can_move_are_refused():
 def test_a_recogniser_has_nothing_to_localize():
     plain = predicted("u", labels=None, text="so|new|york|")
     assert plain.entities is None
-    wide = LocalizerOptions(incl_blank=True, offset=0.1)
+    wide = LocalizerOptions(with_blanks=True, offset=0.1)
     (found,) = localize_all([plain], wide)
     assert found.entities is None
     # its words move: from the blanks beside it at 0.44 s, and 0.1 s later
@@ -184,7 +184,7 @@ def test_ids_that_do_not_join_are_refused(tuner):
 
 
 def test_a_tuned_localizer_comes_back_from_its_file(tmp_path):
-    options = LocalizerOptions(kind="type_symbols", incl_blank=True, offset=-0.06)
+    options = LocalizerOptions(kind="type_symbols", with_blanks=True, offset=-0.06)
     path = tmp_path / "localizer.yaml"
     trial = Trial(options, Counts(3, 1, 1))
     write_localizer(path, trial.kept("4 utterances of tune.jsonl"))
@@ -214,7 +214,7 @@ def test_a_wrong_localizer_file_is_named(tmp_path, content, message):
 
 
 def test_a_whole_file_is_localized_in_the_marks_it_was_decoded_with():
-    options = LocalizerOptions(kind="type_symbols", incl_blank=True)
+    options = LocalizerOptions(kind="type_symbols", with_blanks=True)
     predictions = [predicted("u"), predicted("v")]
     assert localize_all(predictions, options) == [
         localize(p, options, COMBINED) for p in predictions
@@ -240,3 +240,11 @@ def test_words_without_tokens_stay_since_nothing_tells_where_they_were():
     (found,) = localize_all([heard], LocalizerOptions(offset=-0.2))
     assert found.words == words
     assert (found.entities[0].start, found.entities[0].end) == pytest.approx((1.3, 1.8))
+
+
+def test_the_name_that_blanks_had_in_files_of_before_is_read(tmp_path):
+    path = tmp_path / "localizer.yaml"
+    path.write_text("kind: words\nincl_blank: true\noffset: -0.2\ntuned_on: tune\n")
+    assert read_localizer(path).options == LocalizerOptions(
+        kind="words", with_blanks=True, offset=-0.2
+    )

@@ -104,7 +104,7 @@ def fit(run):
 def test_a_model_that_is_late_gets_its_lateness_taken_off(run, target):
     late = run(target, [spoken(number) for number in range(6)])
     fitted, said = fit(late)
-    assert fitted.options == LocalizerOptions(kind="words", incl_blank=False, offset=-0.2)
+    assert fitted.options == LocalizerOptions(kind="words", with_blanks=False, offset=-0.2)
     assert fitted.align_offset == -0.2
     assert fitted.align_ms == pytest.approx(0, abs=1e-6)
     assert fitted.frame_f1 > 0.97

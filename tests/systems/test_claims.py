@@ -113,7 +113,7 @@ def test_a_start_that_was_killed_before_it_saved_anything_claims_nothing(
     write_text(tmp_path / "localizer.yaml", "of weights that are gone")
     run(tmp_path)
     assert (tmp_path / "metrics.json").is_file()
-    assert "incl_blank: " in (tmp_path / "localizer.yaml").read_text()
+    assert "with_blanks: " in (tmp_path / "localizer.yaml").read_text()
 
 
 def test_other_ranks_wait_for_the_claim_of_the_first(tmp_path, monkeypatch):

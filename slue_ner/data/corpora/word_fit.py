@@ -49,14 +49,14 @@ class TimeChanges:
         num_overlaps: pairs of words that overlapped.
         num_overlapping: utterances with such a pair.
         most_overlap: longest time that two words had in common.
-        num_cut: utterances whose last words ended after the audio.
+        num_truncated: utterances whose last words ended after the audio.
         num_sorted: utterances whose words were not in order of time.
     """
 
     num_overlaps: int = 0
     num_overlapping: int = 0
     most_overlap: Seconds = 0.0
-    num_cut: int = 0
+    num_truncated: int = 0
     num_sorted: int = 0
 
     def __add__(self, other: TimeChanges) -> TimeChanges:
@@ -65,7 +65,7 @@ class TimeChanges:
             self.num_overlaps + other.num_overlaps,
             self.num_overlapping + other.num_overlapping,
             max(self.most_overlap, other.most_overlap),
-            self.num_cut + other.num_cut,
+            self.num_truncated + other.num_truncated,
             self.num_sorted + other.num_sorted,
         )
 
@@ -78,9 +78,9 @@ class TimeChanges:
                 f"overlapped, by {1000 * self.most_overlap:.0f} ms at most; each pair now meets "
                 "in the middle of what it shared"
             )
-        if self.num_cut:
+        if self.num_truncated:
             notes.append(
-                f"{self.num_cut} utterances had words or entities that end up to "
+                f"{self.num_truncated} utterances had words or entities that end up to "
                 f"{1000 * _MOST_OVERRUN:.0f} ms after the audio; they now end with it"
             )
         if self.num_sorted:
@@ -158,7 +158,7 @@ def with_own_words(
                 except ValueError as error:
                     misfits[utterance.id] = str(error)
                     utterance = replace(utterance, words=None)
-            every += replace(changes, num_cut=int(is_cut or changes.num_cut > 0))
+            every += replace(changes, num_truncated=int(is_cut or changes.num_truncated > 0))
             timed[split].append(utterance)
     notes = every.notes()
     if misfits:
@@ -208,7 +208,7 @@ def settled(
         num_overlaps=len(overlaps),
         num_overlapping=int(bool(overlaps)),
         most_overlap=max(overlaps, default=0.0),
-        num_cut=int(is_cut),
+        num_truncated=int(is_cut),
         num_sorted=int(not is_sorted),
     )
     return _between(inside, spoken), changes

@@ -69,11 +69,11 @@ class BeamDecoder:
         scorer: vocabulary, language models, lexicon and hot words, and how they weigh.
 
     Attributes:
-        num_cut: utterances of ``decode_all`` whose hypothesis was not ``whole``.
+        num_truncated: utterances of ``decode_all`` whose hypothesis was not ``whole``.
     """
 
     def __init__(self, scorer: Scorer) -> None:
-        self.num_cut = 0
+        self.num_truncated = 0
         self.scorer = scorer
         self.options = scorer.options
 
@@ -185,5 +185,5 @@ class BeamDecoder:
 
         with ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
             for whole, tokens in (map if pool is None else pool.map)(one, emissions):
-                self.num_cut += not whole
+                self.num_truncated += not whole
                 yield tokens

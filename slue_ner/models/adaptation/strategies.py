@@ -11,11 +11,11 @@ from slue_ner.core.suggest import nearest
 from slue_ner.models.adaptation.lora import inject_adapters
 from slue_ner.models.adaptation.strategy import (
     AdaptationReport,
-    HeadFirst,
+    HeadWarmUp,
     Strategy,
     check_count,
     parameter_names,
-    settle,
+    set_trainable,
 )
 from slue_ner.models.encoder.building import fresh_blocks
 from slue_ner.models.encoder.speech_encoder import SpeechEncoder
@@ -23,7 +23,7 @@ from slue_ner.models.mixing import Layers, MixingKind, MixingOptions
 
 
 @dataclass(kw_only=True)
-class Full(HeadFirst):
+class Full(HeadWarmUp):
     """Train everything, by default all but the convolutional front end.
 
     Attributes:
@@ -52,7 +52,7 @@ class Full(HeadFirst):
             front_end = encoder.model.feature_extractor
             kept.update(parameter_names(encoder, front_end))
             encoder.kept = (front_end,)
-        return settle(
+        return set_trainable(
             encoder,
             strategy=self.name,
             trainable=[name for name, _ in encoder.named_parameters() if name not in kept],
@@ -109,7 +109,7 @@ class Truncate(Full):
 
 
 @dataclass(kw_only=True)
-class TopLayers(HeadFirst):
+class TopLayers(HeadWarmUp):
     """Train the last blocks and the final LayerNorm above them; the rest stays as it is.
 
     Attributes:
@@ -131,7 +131,7 @@ class TopLayers(HeadFirst):
             trainable += parameter_names(encoder, encoder.final_norm)
         layers = self.layers(encoder, mixing=mixing)
         encoder.kept = encoder.parts_below(self.num_layers)
-        return settle(
+        return set_trainable(
             encoder,
             strategy=self.name,
             trainable=trainable,
@@ -141,7 +141,7 @@ class TopLayers(HeadFirst):
 
 
 @dataclass(kw_only=True)
-class Lora(HeadFirst):
+class Lora(HeadWarmUp):
     """Train low-rank adapters in every block and nothing else (arXiv:2106.09685).
 
     Attributes:
@@ -178,7 +178,7 @@ class Lora(HeadFirst):
             dropout=self.dropout,
             targets=self.targets,
         )
-        return settle(
+        return set_trainable(
             encoder,
             strategy=self.name,
             trainable=injected,
@@ -236,7 +236,7 @@ def _freeze_for_good(
 ) -> AdaptationReport:
     encoder.frozen = True
     encoder.eval()
-    return settle(encoder, strategy=name, trainable=(), layers=layers, dropped=dropped or ())
+    return set_trainable(encoder, strategy=name, trainable=(), layers=layers, dropped=dropped or ())
 
 
 STRATEGIES: dict[str, type[Strategy]] = {

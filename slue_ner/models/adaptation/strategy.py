@@ -44,7 +44,7 @@ class Strategy:
 
 
 @dataclass(kw_only=True)
-class HeadFirst(Strategy):
+class HeadWarmUp(Strategy):
     """A strategy whose new head may learn alone for a while.
 
     The gradient of a head that knows nothing yet spoils what an encoder knows, or teaches adapters
@@ -113,7 +113,7 @@ class AdaptationReport:
         return {**record, "trainable_share": self.trainable_share}
 
 
-def settle(
+def set_trainable(
     encoder: SpeechEncoder,
     *,
     strategy: str,

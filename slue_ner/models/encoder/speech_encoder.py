@@ -285,7 +285,7 @@ class SpeechEncoder(nn.Module):
 
     def _states(self, hidden: Tensor, valid: Tensor | None, layers: Layers) -> list[Tensor]:
         """The states in ``layers``' order, or the last hidden state alone."""
-        hidden, context = enter_blocks(self.model, hidden, valid)
+        hidden, context = to_first_block(self.model, hidden, valid)
         depth = self.num_layers if isinstance(layers, str) else max(layers)
         states = {0: hidden}
         for index, block in enumerate(self.blocks[:depth]):
@@ -311,7 +311,9 @@ class SpeechEncoder(nn.Module):
 NARROW = 16  # channels a group
 
 
-def enter_blocks(model: Any, hidden: Tensor, valid: Tensor | None) -> tuple[Tensor, dict[str, Any]]:
+def to_first_block(
+    model: Any, hidden: Tensor, valid: Tensor | None
+) -> tuple[Tensor, dict[str, Any]]:
     """Input of the first block, and the keyword arguments that every block takes.
 
     Args:
