@@ -128,7 +128,8 @@ def note_truncated(decoder: BeamDecoder | None, note: Callable[[str], None] | No
     if decoder is not None and decoder.num_truncated and note is not None:
         note(
             f"{decoder.num_truncated} utterances were cut behind their last whole word or entity, "
-            f"for no hypothesis in the beam of {decoder.options.beam} could end; a wider one may help"
+            f"for no hypothesis in the beam of {decoder.options.beam} could end; a wider one may "
+            "help"
         )
 
 

@@ -106,7 +106,7 @@ def test_utterances_without_emissions_are_predicted_as_failed(
 
 def test_a_localizer_is_applied_to_what_was_predicted(predict, trained, tmp_path):
     localizer = tmp_path / "localizer.yaml"
-    localizer.write_text("kind: words\nincl_blank: true\noffset: 0.0\n")
+    localizer.write_text("kind: words\nwith_blanks: true\noffset: 0.0\n")
     run_dir = trained(SECONDS)  # hardly trained, so it does not yet say nothing but blanks
     _, before = predict(run_dir)
     ended, after = predict(run_dir, "--localizer", localizer)
@@ -126,7 +126,7 @@ def with_localizer(tmp_path):
         copied = tmp_path / "copied"
         shutil.copytree(run_dir, copied)
         (copied / "localizer.yaml").write_text(
-            "kind: words\nincl_blank: false\noffset: -0.1\nalign_offset: -0.12\n"
+            "kind: words\nwith_blanks: false\noffset: -0.1\nalign_offset: -0.12\n"
             "tuned_on: 4 utterances of tune.jsonl\nframe_f1: 0.9\n"
         )
         return copied

@@ -91,5 +91,5 @@ def test_a_localizer_tuned_into_a_run_keeps_the_offset_of_its_alignment(slue_ner
     ended = slue_ner(*tuning(files, "--output", path))
     assert (ended.status, ended.err) == (0, "")
     first, *remarks = path.read_text().split("tuned_on: 2 utterances of tune.jsonl\n")
-    assert first == "kind: words\nincl_blank: false\noffset: 0.1\nalign_offset: -0.18\n"
+    assert first == "kind: words\nwith_blanks: false\noffset: 0.1\nalign_offset: -0.18\n"
     assert remarks[0].endswith("align_ms: 20.0\n")

@@ -189,7 +189,7 @@ def test_a_tuned_localizer_comes_back_from_its_file(tmp_path):
     trial = Trial(options, Counts(3, 1, 1))
     write_localizer(path, trial.kept("4 utterances of tune.jsonl"))
     assert path.read_text() == (
-        "kind: type_symbols\nincl_blank: true\noffset: -0.06\n"
+        "kind: type_symbols\nwith_blanks: true\noffset: -0.06\n"
         "tuned_on: 4 utterances of tune.jsonl\nframe_f1: 0.75\n"
     )
     assert read_localizer(path) == trial.kept("4 utterances of tune.jsonl")
