@@ -20,7 +20,7 @@ from slue_ner.text.vocabulary import Vocabulary
 
 Progress = Callable[[int, int], None]
 
-_AT_ONCE = 64  # utterances
+_PER_THREAD = 8  # utterances that wait for a search
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,8 @@ def decode(
     """
     asked = {utterance.id for utterance in utterances}
     found: dict[str, Prediction] = {}
-    for rows in _chunks(((id, emitted[id]) for id in emitted if id in asked), _AT_ONCE):
+    at_once = 1 if decoder is None else _PER_THREAD * torch.get_num_threads()
+    for rows in _chunks(((id, emitted[id]) for id in emitted if id in asked), at_once):
         if decoder is None:
             made = [_greedy(id, of_id, vocabulary, emitted.grid) for id, of_id in rows]
         else:
