@@ -14,6 +14,7 @@ def train(values: dict[str, Any], run_dir: Path) -> int:
     from slue_ner.core.run_files import METRICS_FILE
     from slue_ner.systems.experiment import run_experiment
     from slue_ner.training.checkpoints import StopRequestedError
+    from slue_ner.training.ranks import leave_ranks
 
     console = stdout()
     console.quiet = own_rank() != 0
@@ -21,7 +22,9 @@ def train(values: dict[str, Any], run_dir: Path) -> int:
         metrics = run_experiment(values, run_dir, console=console)
     except StopRequestedError as stop:
         print(f"slue-ner train: {stop}", file=sys.stderr)
+        leave_ranks()
         return 130
+    leave_ranks()
     training = metrics["run"]["training"]
     console.print(
         f"{_speed(training)}, {training['seconds']:.0f} s, "

@@ -66,6 +66,16 @@ def process_plugins() -> list[Any]:
     return []
 
 
+def leave_ranks() -> None:
+    """End the connection between the ranks of a run; nothing where there is one rank.
+
+    A process that ends while its threads still wait for others is aborted now and then ("terminate
+    called without an active exception"), whatever it has saved.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def gather(value: Value) -> list[Value]:
     """``value`` of every rank, in their order; every rank must call this."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
