@@ -30,6 +30,25 @@ TEXT_TASK = "text_ner"
 SPEECH_GROUPS = ("encoder", "adaptation", "mixing", "head", "augment", "state_cache")
 """Groups that have no part in it."""
 
+_NAMES_ELSEWHERE = {
+    "learning_rate": "optim.lr",
+    "batch_size": "data.batch_seconds (task.batch_size of text NER)",
+    "epochs": "trainer.max_updates",
+    "max_epochs": "trainer.max_updates",
+    "num_train_epochs": "trainer.max_updates",
+    "max_steps": "trainer.max_updates",
+    "warmup_steps": "optim.warmup, a share of the updates,",
+    "gradient_accumulation_steps": "trainer.accumulate",
+    "fp16": "trainer.precision",
+    "bf16": "trainer.precision",
+    "gpus": "trainer.devices",
+    "model": "encoder",
+    "model_name_or_path": "encoder.source",
+    "output_dir": "run_dir",
+    "dataset": "data",
+}
+"""What other programs call what we have."""
+
 _SPEECH_KEYS = tuple(
     f"data.{key}"
     for key in ("batch_seconds", "max_seconds", "num_workers", "short_first", "unlabelled")
@@ -155,6 +174,9 @@ def _nearest_key(key: str) -> str:
     options = [f"encoder.{option.name}" for option in fields(EncoderOptions)]
     if key in (*_keys(values), *options):
         return f"the choices made here have no such key; +{key}=... adds it"
+    elsewhere = _NAMES_ELSEWHERE.get(key.rpartition(".")[2])
+    if elsewhere is not None:
+        return f"it is {elsewhere} here"
     close = difflib.get_close_matches(key, _keys(values), n=1)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(values)}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import resource
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,14 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 
-from slue_ner.core.run_files import CHECKPOINTS, LAST_STATE, LAST_WEIGHTS, VOCABULARY_FILE
+from slue_ner.core.run_files import (
+    CHECKPOINTS,
+    CONFIG_FILE,
+    LAST_STATE,
+    LAST_WEIGHTS,
+    VOCABULARY_FILE,
+    read_config,
+)
 from slue_ner.models.adaptation.strategy import AdaptationReport
 from slue_ner.text.vocabulary import Vocabulary
 from slue_ner.training.checkpoints import (
@@ -25,7 +32,7 @@ from slue_ner.training.checkpoints import (
     read_state,
     save_weights,
 )
-from slue_ner.training.loggers import CSVLog, build_loggers, finish_loggers
+from slue_ner.training.loggers import CSVLog, LearningRates, build_loggers, finish_loggers
 from slue_ner.training.manifests import read_training, read_tuning
 from slue_ner.training.module import TrainingModule
 from slue_ner.training.progress import Throughput, TrainingProgress
@@ -84,6 +91,7 @@ def fit(config: RunConfig, run_dir: Path, *, console: Console) -> Fit:
             loaders=loaders,
             num_ranks=num_ranks,
             throughput=built.batches.throughput,
+            hyperparameters=_hyperparameters(run_dir, built.report),
             console=console,
         )
     for note in module.ended():
@@ -97,6 +105,18 @@ def fit(config: RunConfig, run_dir: Path, *, console: Console) -> Fit:
         **built.batches.throughput.summary(),
     }
     return Fit(figures, built.report)
+
+
+def _hyperparameters(run_dir: Path, report: AdaptationReport) -> dict[str, Any]:
+    """The whole config as it was composed, and what the adaptation made of the encoder."""
+    path = run_dir / CONFIG_FILE
+    counts = {
+        "strategy": report.strategy,
+        "num_trainable": report.num_trainable,
+        "num_total": report.num_total,
+        "trainable_share": report.trainable_share,
+    }
+    return {**(read_config(path) if path.is_file() else {}), "adapted": counts}
 
 
 def _start(config: RunConfig) -> str:
@@ -151,6 +171,7 @@ def run_updates(
     loaders: Callable[[int], Loaders],
     num_ranks: int,
     throughput: Throughput,
+    hyperparameters: Mapping[str, Any],
     console: Console,
 ) -> Checkpoints:
     """Train until ``max_updates`` or early stopping, and save the last weights.
@@ -162,6 +183,7 @@ def run_updates(
         loaders: the batches of this rank, those of training from a given number on.
         num_ranks: processes.
         throughput: counts what is trained on.
+        hyperparameters: for trackers.
         console: where progress goes.
 
     Raises:
@@ -175,6 +197,10 @@ def run_updates(
     loggers = build_loggers(config.logger, name=config.name, folder=run_dir)
     assert isinstance(loggers[0], CSVLog)
     loggers[0].resume_at(0 if state is None else state["global_step"])
+    callbacks: list[Callback] = []
+    for tracker in loggers[1:]:
+        tracker.log_hyperparams(dict(hyperparameters))
+        callbacks = [LearningRates()]
     if state is not None:
         console.print(f"resuming at update {state['global_step']}", highlight=False)
     with stop_on_signal() as stop_requested, quiet_lightning():
@@ -191,7 +217,10 @@ def run_updates(
             run_dir,
             num_ranks=num_ranks,
             loggers=loggers,
-            callbacks=[KeepSignals(stop_requested), throughput, progress, checkpoints],
+            callbacks=[
+                *(KeepSignals(stop_requested), throughput, progress, checkpoints),
+                *callbacks,
+            ],
         )
         try:
             trainer.fit(

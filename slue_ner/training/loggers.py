@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -61,6 +63,31 @@ class CSVLog(Logger):
             writer.writerows(
                 (int(step or 0), name, value) for name, value in metrics.items() if name != "epoch"
             )
+
+
+class LearningRates(Callback):
+    """Tells trackers the rates of encoder and head, as often as they are told the loss.
+
+    Lightning's ``LearningRateMonitor`` refuses groups that share a name, as those do that are
+    decayed and those that are not.
+    """
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Log ``lr_encoder`` and ``lr_head``."""
+        step = trainer.global_step
+        if step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+            return
+        groups = trainer.optimizers[0].param_groups
+        rates = {f"lr_{group['name']}": float(group["lr"]) for group in groups}
+        for tracker in trainer.loggers[1:]:
+            tracker.log_metrics(rates, step)
 
 
 def build_loggers(options: LoggerOptions, *, name: str, folder: Path) -> list[Logger]:

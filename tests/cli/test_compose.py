@@ -147,3 +147,17 @@ def test_an_option_of_encoders_that_the_choice_does_not_name_is_added_with_a_plu
         "override 'encoder.layerdrop' is unknown; the choices made here have no such key; "
         "+encoder.layerdrop=... adds it"
     )
+
+
+@pytest.mark.parametrize(
+    ("override", "name"),
+    [
+        ("optim.learning_rate=1", "optim.lr"),
+        ("epochs=3", "trainer.max_updates"),
+        ("model=wavlm", "encoder"),
+        ("trainer.gpus=2", "trainer.devices"),
+    ],
+)
+def test_names_of_other_programs_lead_to_ours(override, name):
+    with pytest.raises(ValueError, match=f"is unknown; it is {name} here"):
+        compose_config([override])

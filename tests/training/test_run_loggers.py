@@ -38,6 +38,30 @@ def test_tensorboard_gets_the_same_figures(train, tmp_path):
     assert found == pytest.approx(dict(rows))
 
 
+def test_trackers_get_the_config_the_adaptation_and_the_learning_rate(train, tmp_path, monkeypatch):
+    from slue_ner.training import fit
+
+    told: list[dict[str, object]] = []
+
+    class Tracker(CSVLog):
+        def log_hyperparams(self, params, *_, **__):
+            told.append(dict(params))
+
+    def loggers(options, *, name, folder):
+        return [CSVLog(folder / "log.csv"), Tracker(folder / "tracked.csv")]
+
+    monkeypatch.setattr(fit, "build_loggers", loggers)
+    (tmp_path / "config.yaml").write_text("seed: 0\noptim: {lr: 0.003}\n")
+    train(tmp_path)
+    (params,) = told
+    assert params["optim"] == {"lr": 0.003}
+    assert params["adapted"]["strategy"] == "full" and params["adapted"]["num_trainable"] > 0
+    rows = [row.split(",") for row in (tmp_path / "tracked.csv").read_text().split()]
+    for name in ("lr_encoder", "lr_head"):
+        assert [row[0] for row in rows if row[1] == name] == ["1", "2", "3", "4", "5", "6"]
+    assert not [row for row in (tmp_path / "log.csv").read_text().split() if ",lr_" in row]
+
+
 def test_wandb_works_offline_and_a_restart_goes_on_with_the_same_run(train, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
