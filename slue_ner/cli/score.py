@@ -23,7 +23,7 @@ def run(arguments: list[str]) -> int:
     from slue_ner.evaluation.bootstrap import BootstrapOptions
     from slue_ner.evaluation.ner import training_phrases
     from slue_ner.evaluation.score import score
-    from slue_ner.evaluation.table import render
+    from slue_ner.evaluation.table import explain, render
     from slue_ner.text.recognised import foreign_note, in_ner_form
 
     if options.json not in (None, "-"):
@@ -59,6 +59,8 @@ def run(arguments: list[str]) -> int:
             return 0
         write_json(Path(options.json), values)
     render(result, stdout())
+    if options.explain:
+        explain(stdout())
     return 0
 
 
@@ -97,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seen", type=Path, metavar="MANIFEST", help="training manifest: F1 on phrases in it apart"
     )
+    parser.add_argument("--explain", action="store_true", help="say what the rows mean")
     parser.add_argument("--resamples", type=int, default=1000, help="bootstrap; 0 for none")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     return parser

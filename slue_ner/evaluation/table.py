@@ -11,6 +11,21 @@ from slue_ner.evaluation.counts import Counts
 from slue_ner.evaluation.nel import NelScore
 from slue_ner.evaluation.score import Score
 
+_TERMS = {
+    "ner f1": "label and phrase are both right, as SLUE counts them: precision is of entities "
+    "predicted, recall of those in gold, F1 their harmonic mean; macro is the mean over labels",
+    "ner_label f1": "the same by label alone: the type was found, however its phrase is spelt",
+    "ner_position f1": "label, phrase and place among the words must be right",
+    "ner_tolerant f1": "one edit for every five characters of a phrase is forgiven",
+    "ner_seen f1, ner_unseen f1": "of phrases that training data had as entities, and of others",
+    "nel frame f1": "time inside entities, whatever their label, in steps of 10 ms",
+    "nel word f1": "words that an entity covers to at least four fifths",
+    "official, corrected": "as slue-toolkit computes it, quirks included; without them",
+    "wer, cer": "word and character edits over the length of the reference, summed over all",
+    "wer_asr": "against the ASR form of the transcripts, whose commas are attached to words",
+    "interval": "95 % by bootstrap over speakers (else debates, else utterances)",
+}
+
 _NEL_TITLES = ("nel frame f1, official", "  corrected", "nel word f1, official", "  corrected")
 
 
@@ -24,8 +39,6 @@ def render(score: Score, console: Console) -> None:
     table.add_column("metric", no_wrap=True)
     for title in ("%", "interval", "right", "predicted", "gold"):
         table.add_column(title, justify="right", no_wrap=True)
-    for name, rate in score.error_rates.items():
-        table.add_row(name, _percent(rate), _interval(score, name))
     for name, entities in score.entities.items():
         _add_counts(table, score, name, entities.micro)
         macro = entities.macro
@@ -39,11 +52,19 @@ def render(score: Score, console: Console) -> None:
         for title, (path, counts) in zip(_NEL_TITLES, score.nel.headline.items(), strict=True):
             interval = _interval(score, f"{path}.f1")
             table.add_row(title, _percent(counts.f1), interval, *_cells(counts))
+    for name, rate in score.error_rates.items():
+        table.add_row(name, _percent(rate), _interval(score, name))
     # as wide as its figures need: on a narrow terminal they wrap, where rich would cut them off
     table.width = console.measure(table, options=console.options.update(max_width=200)).maximum
     console.print(table, crop=False)
     for line in _footer(score):
         console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def explain(console: Console) -> None:
+    """Print what the rows of ``render`` mean."""
+    for term, meaning in _TERMS.items():
+        console.print(f"{term}: {meaning}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _add_counts(table: Table, score: Score, name: str, counts: Counts) -> None:

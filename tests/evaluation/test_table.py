@@ -5,7 +5,7 @@ from rich.console import Console
 
 from slue_ner.evaluation.bootstrap import BootstrapOptions
 from slue_ner.evaluation.score import score
-from slue_ner.evaluation.table import render
+from slue_ner.evaluation.table import explain, render
 
 
 @pytest.fixture
@@ -30,6 +30,20 @@ def test_rates_are_in_percent_beside_their_interval_and_counts(printed):
     assert row(printed, "ner f1") == ["ner", "f1", "85.7", "66.7", "to", "100.0", "3", "3", "4"]
     assert row(printed, "PLACE f1") == ["PLACE", "f1", "66.7", "1", "1", "2"]
     assert row(printed, "wer") == ["wer", "0.0", "0.0", "to", "0.0"]
+
+
+def test_the_first_row_is_f1(printed):
+    rows = [line.split() for line in printed.splitlines() if line.strip()]
+    assert rows[2][:2] == ["ner", "f1"] and rows[-1][0] != "ner"
+
+
+def test_every_row_is_explained(printed):
+    file = io.StringIO()
+    explain(Console(file=file, width=80))
+    terms = [line.split(": ")[0] for line in file.getvalue().splitlines()]
+    known = {name for term in terms for name in term.split(", ")}
+    for name in ("ner f1", "ner_label f1", "ner_position f1", "ner_tolerant f1", "wer", "cer"):
+        assert name in known and name in printed
 
 
 def test_the_footer_says_how_figures_were_made_and_what_is_absent(printed):
