@@ -177,7 +177,7 @@ def run_updates(
     """Train until ``max_updates`` or early stopping, and save the last weights.
 
     Args:
-        config: of the run.
+        config: how long to train, on what, and how often to look.
         module: as it is at the start; a saved state is loaded into it.
         run_dir: receives log and checkpoints.
         loaders: the batches of this rank, those of training from a given number on.
@@ -259,8 +259,8 @@ def build_trainer(
     """The trainer of a run.
 
     Args:
-        config: of the run.
-        run_dir: the run folder.
+        config: its trainer and its clipping of gradients.
+        run_dir: what Lightning calls its root; it writes nothing there.
         num_ranks: processes.
         loggers: Lightning's.
         callbacks: Lightning's.

@@ -135,7 +135,7 @@ def built_speech(
     """A module of speech with all that ``fit`` needs to train it.
 
     Args:
-        config: of the run.
+        config: names the learning rates, and how the data becomes batches.
         module: ready for Lightning.
         train: the utterances it can use.
         tune: all of tune; ``module.tune`` are those that it validates on.
@@ -177,7 +177,7 @@ class SpeechBatches:
     """Batches of audio, or of the states of an encoder that always hears the same.
 
     Attributes:
-        config: of the run.
+        config: how utterances become batches, and what is kept of a frozen encoder.
         module: what is trained.
         train: utterances to train on.
         tune: utterances that states are computed of; ``module.tune`` are validated on.

@@ -87,7 +87,7 @@ class Built:
 class Predictor(Protocol):
     """A trained run, reading as it was tuned to read.
 
-    Those that hear also have ``emit`` and ``decode``, see ``inference``.
+    Those that hear also have ``emit``, see ``inference.emitting``.
     """
 
     def predict(
@@ -136,8 +136,8 @@ class Task:
         """The trained run; neither hub nor original checkpoint is needed.
 
         Args:
-            config: of the run.
-            folder: the run folder.
+            config: what the run was started with.
+            folder: what it has left.
             weights: ``best`` on tune, or ``last``.
 
         Raises:
