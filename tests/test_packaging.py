@@ -74,3 +74,20 @@ def test_the_installed_wheel_works_away_from_the_checkout(wheel, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "quickstart\n"
+
+
+def test_nothing_but_mfcc_targets_needs_torchaudio(tmp_path):
+    code = (
+        "import sys\n"
+        "sys.modules['torchaudio'] = None\n"
+        "import slue_ner.cli.systems, slue_ner.systems.experiment, slue_ner.tasks.registry\n"
+        "from slue_ner.core.time import FrameGrid\n"
+        "from slue_ner.models.pretrain_model import MFCC\n"
+        "try:\n"
+        "    MFCC(FrameGrid())\n"
+        "except ValueError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "MFCC targets need torchaudio, which cannot be imported here" in done.stdout

@@ -10,10 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torchaudio
 from torch import Tensor, nn
 from torch.nn import functional
-from torchaudio.compliance import kaldi
 
 from slue_ner.core.time import FrameGrid
 from slue_ner.models.ctc_model import Emissions
@@ -95,7 +93,17 @@ class MFCC(nn.Module):
                 f"MFCC targets need an encoder with a hop of a multiple of {HOP} samples, got "
                 f"{grid.hop}; give a task.teacher instead"
             )
+        try:  # all that needs torchaudio, which does not import beside every torch
+            import torchaudio.compliance.kaldi
+            import torchaudio.functional
+        except (ImportError, OSError) as error:
+            raise ValueError(
+                f"MFCC targets need torchaudio, which cannot be imported here ({error}); install "
+                "the one that belongs to this torch, or give a task.teacher"
+            ) from error
         self.grid = grid
+        self._mfcc = torchaudio.compliance.kaldi.mfcc
+        self._deltas = torchaudio.functional.compute_deltas
 
     def forward(self, waveforms: Tensor, num_samples: Tensor) -> list[Tensor]:
         """One set of features, ``(B, T, 39)``, zero beyond an utterance's end."""
@@ -108,9 +116,10 @@ class MFCC(nn.Module):
         return [nn.utils.rnn.pad_sequence(rows, batch_first=True)]
 
     def _features(self, waveform: Tensor) -> Tensor:
-        cepstra = kaldi.mfcc(waveform.float() * 2.0**15, dither=0.0, use_energy=False).T  # (13, N)
-        first = torchaudio.functional.compute_deltas(cepstra)
-        second = torchaudio.functional.compute_deltas(first)
+        scaled = waveform.float() * 2.0**15
+        cepstra = self._mfcc(scaled, dither=0.0, use_energy=False).T  # (13, N)
+        first = self._deltas(cepstra)
+        second = self._deltas(first)
         return torch.cat([cepstra, first, second]).T[:: self.grid.hop // HOP]  # (T, 39)
 
 
