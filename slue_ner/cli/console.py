@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +31,28 @@ def stdout() -> Console:
         emoji=False,
         highlight=False,
     )
+
+
+def picture_console(width: int) -> Console:
+    """A console that shows nothing and keeps all of it, in colour, for ``svg``."""
+    return Console(
+        file=io.StringIO(),
+        record=True,
+        force_terminal=True,
+        color_system="truecolor",
+        width=width,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
+
+
+def svg(console: Console, title: str) -> str:
+    """What a console of ``picture_console`` was told, as a picture that loads nothing."""
+    picture = console.export_svg(title=title)
+    # fonts of a web site, and where rich is at home
+    picture = re.sub(r"@font-face \{.*?\}\s*|<!--.*?-->\s*", "", picture, flags=re.DOTALL)
+    return picture.replace("Fira Code, monospace", "monospace")
 
 
 class _Console(Console):

@@ -20,6 +20,8 @@ _EXAMPLE = """examples:
   slue-ner show predictions.jsonl --references data/mine/dev.jsonl --id dev_0413
 """
 
+_PICTURE_WIDTH = 130
+
 _Key = tuple[str, str]
 """Combined label and phrase of an entity, which is what NER F1 compares."""
 
@@ -55,8 +57,9 @@ def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     if options.limit < 1:
         raise ValueError(f"--limit should be at least 1, got {options.limit}")
-    from slue_ner.cli.console import stdout
+    from slue_ner.cli.console import picture_console, stdout, svg
     from slue_ner.cli.highlight import heard, said
+    from slue_ner.core.files import check_writable, write_text
     from slue_ner.core.records import read_manifest, read_predictions
     from slue_ner.evaluation.joining import join
 
@@ -64,7 +67,7 @@ def run(arguments: list[str]) -> int:
     joined = join(read_manifest(manifest), read_predictions(path), missing_as_empty=True)
     everything = [compared(*pair) for pair in joined.pairs]
     chosen = _chosen(everything, options)
-    console = stdout()
+    console = stdout() if options.svg is None else picture_console(_PICTURE_WIDTH)
     for one in chosen[: options.limit]:
         console.print(f"{one.reference.id}  {_told(one)}", highlight=False, markup=False)
         console.print("  said  ", said(one.reference))
@@ -78,6 +81,10 @@ def run(arguments: list[str]) -> int:
         highlight=False,
         markup=False,
     )
+    if options.svg is not None:
+        check_writable(options.svg, inputs=(manifest, path))
+        write_text(options.svg, svg(console, f"slue-ner show {options.source}"))
+        print(f"{min(len(chosen), options.limit)} utterances -> {options.svg}")
     return 0
 
 
@@ -206,5 +213,6 @@ def _parser() -> argparse.ArgumentParser:
         "--label", choices=COMBINED.labels, help="only with such an entity (with a wrong one)"
     )
     parser.add_argument("--id", nargs="+", help="only these utterances")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="as a picture, not on the screen")
     parser.add_argument("--limit", type=int, default=10, help="at most so many (default: 10)")
     return parser

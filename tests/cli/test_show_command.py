@@ -94,6 +94,14 @@ def test_how_to_see_more_is_said(slue_ner, files):
     assert "1 shown, --limit 3 shows 2 more" in slue_ner("show", *files, "--limit", "1").out
 
 
+def test_a_picture_is_written_in_place_of_lines_and_loads_nothing(slue_ner, files, tmp_path):
+    ended = slue_ner("show", *files, "--svg", str(tmp_path / "shown.svg"))
+    assert ended.out == f"3 utterances -> {tmp_path}/shown.svg\n"
+    picture = (tmp_path / "shown.svg").read_text()
+    assert picture.startswith("<svg") and "brussels" in picture
+    assert "http" not in picture.replace('xmlns="http://www.w3.org/2000/svg"', "")
+
+
 def test_a_run_shows_its_own_predictions(slue_ner, files, tmp_path):
     run = tmp_path / "run"
     (run / "predictions").mkdir(parents=True)
