@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from pathlib import Path
 
 _HELP = """usage: slue-ner train [overrides] [-m]
@@ -16,8 +19,8 @@ example:
   slue-ner train data.root=data/mine encoder=wavlm_base_plus adaptation=lora name=mine
   slue-ner train -m name=strategies adaptation=full,reinit,lora,frozen_weighted_sum seed=0,1,2
 
---cfg prints the composed config and trains nothing; --config-dir FOLDER finds choices of your own
-in FOLDER/GROUP/NAME.yaml, too.
+--cfg prints the composed config and trains nothing; encoder=my_encoder.yaml takes a choice from a
+file of yours, of any group; --config-dir FOLDER finds them in FOLDER/GROUP/NAME.yaml.
 """
 
 _SKIPPED_GROUPS = ("hydra", "decoding")
@@ -53,22 +56,51 @@ def run(arguments: list[str]) -> int:
 
 
 def _with_own_configs(arguments: list[str]) -> list[str]:
-    """``--config-dir FOLDER`` as the override that lets Hydra look there, too.
+    """``--config-dir FOLDER`` and ``GROUP=FILE.yaml`` as overrides that Hydra understands.
 
     Raises:
-        ValueError: for a folder that is not there.
+        ValueError: for a folder or a file that is not there.
     """
+    rest, folders = _config_dir(arguments)
+    for place, argument in enumerate(rest):
+        group, _, value = argument.partition("=")
+        if value.endswith((".yaml", ".yml")) and group in _group_names():
+            source = Path(value)
+            if not source.is_file():
+                raise ValueError(f"{argument}: no such file; give a choice by name, or a file")
+            folder = Path(tempfile.mkdtemp(prefix="slue-ner-"))
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            name = f"own_{source.stem}"
+            (folder / group).mkdir()
+            shutil.copyfile(source, folder / group / f"{name}.yaml")
+            rest[place] = f"{group}={name}"
+            folders.append(folder)
+    if not folders:
+        return rest
+    places = ",".join(f"'file://{folder.resolve()}'" for folder in folders)
+    return [*rest, f"hydra.searchpath=[{places}]"]
+
+
+def _config_dir(arguments: list[str]) -> tuple[list[str], list[Path]]:
+    """The arguments without ``--config-dir``, and its folder."""
     flag = "--config-dir"
     given = next((a for a in arguments if a == flag or a.startswith(f"{flag}=")), None)
     if given is None:
-        return arguments
+        return list(arguments), []
     place = arguments.index(given)
     named = given.partition("=")[2] if "=" in given else "".join(arguments[place + 1 : place + 2])
     rest = arguments[:place] + arguments[place + (1 if "=" in given else 2) :]
-    folder = Path(named)
-    if not named or not folder.is_dir():
+    if named.startswith("-"):
+        named = ""  # the next option
+    if not named or not Path(named).is_dir():
         raise ValueError(f"{flag} {named or '(nothing)'}: no such folder; it holds GROUP/NAME.yaml")
-    return [*rest, f"hydra.searchpath=['file://{folder.resolve()}']"]
+    return rest, [Path(named)]
+
+
+def _group_names() -> list[str]:
+    from slue_ner.cli.compose import config_folder
+
+    return [path.name for path in config_folder().iterdir() if path.is_dir()]
 
 
 def _groups() -> str:

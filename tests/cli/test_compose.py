@@ -161,3 +161,29 @@ def test_an_option_of_encoders_that_the_choice_does_not_name_is_added_with_a_plu
 def test_names_of_other_programs_lead_to_ours(override, name):
     with pytest.raises(ValueError, match=f"is unknown; it is {name} here"):
         compose_config([override])
+
+
+def test_a_choice_may_be_a_file_of_ones_own(slue_ner, tmp_path):
+    (tmp_path / "tiny.yaml").write_text("defaults:\n  - small\noverrides:\n  hidden_size: 32\n")
+    (tmp_path / "mine/optim").mkdir(parents=True)
+    (tmp_path / "mine/optim/slow.yaml").write_text("defaults:\n  - tri_stage\nwarmup: 0.5\n")
+    files = [f"encoder={tmp_path}/tiny.yaml", "optim=slow", "--config-dir", str(tmp_path / "mine")]
+    ended = slue_ner("train", *files, "optim.hold=0.2", "--cfg")
+    assert ended.status == 0, ended.err
+    values = yaml.safe_load(ended.out)
+    assert values["encoder"]["overrides"]["hidden_size"] == 32
+    assert values["encoder"]["family"] == "wav2vec2-bert"
+    assert (values["optim"]["warmup"], values["optim"]["hold"]) == (0.5, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["encoder=gone.yaml"], "encoder=gone.yaml: no such file; give a choice by name"),
+        (["--config-dir", "gone"], "--config-dir gone: no such folder; it holds GROUP/NAME.yaml"),
+        (["--config-dir"], "--config-dir (nothing): no such folder"),
+    ],
+)
+def test_a_file_or_folder_of_choices_that_is_not_there_is_named(slue_ner, arguments, message):
+    ended = slue_ner("train", *arguments, "--cfg")
+    assert ended.status == 1 and message in ended.err
