@@ -123,7 +123,9 @@ def _start(config: RunConfig) -> str:
     """What is about to happen, and where."""
     options = config.trainer
     on_gpu = options.accelerator != "cpu" and torch.cuda.is_available()
-    device = torch.cuda.get_device_name() if on_gpu else f"CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    on_cpu = f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+    device = torch.cuda.get_device_name() if on_gpu else on_cpu
     if options.devices * options.num_nodes > 1:
         device = f"{options.devices * options.num_nodes} x {device}"
     return (

@@ -160,6 +160,15 @@ def count_flops(pl_module: pl.LightningModule, batch: Batch) -> float:
     return 3.0 * float(counter.get_total_flops())
 
 
+_RATES = {
+    "val_f1": "F1",
+    "val_label_f1": "label F1",
+    "val_frame_f1": "frame F1",
+    "val_wer": "WER",
+}
+"""Of tune, in percent."""
+
+
 class TrainingProgress(Callback):
     """Progress on the terminal; one line every ``log_every`` updates when it is not one."""
 
@@ -225,12 +234,15 @@ class TrainingProgress(Callback):
         """One line for every validation."""
         if trainer.is_global_zero and not trainer.sanity_checking:
             metrics = trainer.callback_metrics
-            shown = " ".join(
-                f"{name.removeprefix('val_')} {float(metrics[name]):.3f}"
-                for name in ("val_loss", "val_f1", "val_label_f1", "val_wer")
+            shown = [f"loss {float(metrics['val_loss']):.3f}"]
+            shown += [
+                f"{title} {100 * float(metrics[name]):.1f}"
+                for name, title in _RATES.items()
                 if name in metrics
+            ]
+            self.console.print(
+                f"update {trainer.global_step}: tune {', '.join(shown)}", highlight=False
             )
-            self.console.print(f"update {trainer.global_step}: tune {shown}", highlight=False)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Close the bar."""

@@ -65,7 +65,7 @@ def test_nothing_is_printed_but_our_own_lines(train, tmp_path, capfd):
     assert captured.out == captured.err == ""
     first, *lines = watched.printed.splitlines()
     assert first.startswith("default: encoder wav2vec2-bert with random weights, adaptation full; ")
-    assert first.endswith("fine-tune.jsonl; 6 updates on CPU, 1 threads, 32-true")
+    assert first.endswith("fine-tune.jsonl; 6 updates on CPU, 1 thread, 32-true")
     for line in lines:
         assert line.startswith(("adaptation full: ", "update ")), line
 
