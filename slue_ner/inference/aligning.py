@@ -150,8 +150,9 @@ def _align(
     for id in emitted:
         if id not in texts:
             continue
+        log_probs = emitted[id]  # damaged ones end the command
         try:
-            timed = aligner.time(texts[id], emitted[id])
+            timed = aligner.time(texts[id], log_probs)
             times[id] = timed.words
             if timed.cost > MOST_COST and doubt is not None:
                 doubt(id)
