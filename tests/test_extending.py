@@ -88,6 +88,8 @@ def test_a_task_of_ones_own_trains_predicts_and_scores(example, train, tmp_path,
     assert read_predictions(output) == read_predictions(tmp_path / "run/predictions/dev.jsonl")
     scores = score(read_manifest(manifest), read_predictions(output)).to_json()
     assert scores["num_utterances"] == metrics["splits"]["dev"]["num_utterances"] == 4
+    for ignored in (["--lm", "a.ngram"], ["--localizer", "none"], ["--batch-seconds", "4"]):
+        assert main(["predict", str(tmp_path / "run"), *files, *ignored]) == 1
 
 
 def test_a_task_of_ones_own_goes_on_after_a_stop(example, train, tmp_path):

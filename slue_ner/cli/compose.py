@@ -24,11 +24,8 @@ from slue_ner.core.suggest import nearest
 OWN_GROUPS = ("hydra", "launcher", "experiment")
 """Groups that steer the composition and are no part of a run's config."""
 
-TEXT_TASK = "text_ner"
-"""The task that hears nothing."""
-
-SPEECH_GROUPS = ("encoder", "adaptation", "mixing", "head", "augment", "state_cache")
-"""Groups that have no part in it."""
+_SPEECH_GROUPS = ("encoder", "adaptation", "mixing", "head", "augment", "state_cache")
+"""Groups that a task which hears nothing leaves empty."""
 
 _NAMES_ELSEWHERE = {
     "learning_rate": "optim.lr",
@@ -89,15 +86,17 @@ def compose_tree(overrides: Sequence[str]) -> DictConfig:
         ValueError: as ``compose_config``.
     """
     parse_overrides(overrides)
-    GlobalHydra.instance().clear()
+    _refuse_speech(overrides)
     try:
-        with initialize_config_dir(version_base="1.3", config_dir=str(config_folder())):
-            config = compose("train", overrides=list(overrides))
+        return _composed(overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(explain(error)) from error
-    if OmegaConf.select(config, "task.kind") == TEXT_TASK:
-        _refuse_speech(overrides)
-    return config
+
+
+def _composed(overrides: Sequence[str]) -> DictConfig:
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(version_base="1.3", config_dir=str(config_folder())):
+        return compose("train", overrides=list(overrides))
 
 
 def parse_overrides(overrides: Sequence[str]) -> list[Override]:
@@ -125,7 +124,7 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """Interpolations resolved, groups left out that are Hydra's own or have no part in the task.
+    """Interpolations resolved, Hydra's own groups left out.
 
     Raises:
         ValueError: naming a value that must be given on the command line.
@@ -135,9 +134,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
         raise ValueError(f"{missing[0]} has no default; give it as {missing[0]}=VALUE")
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
-    is_text = OmegaConf.select(config, "task.kind") == TEXT_TASK
-    left_out = (*OWN_GROUPS, *SPEECH_GROUPS) if is_text else OWN_GROUPS
-    return {str(key): value for key, value in values.items() if key not in left_out}
+    return {str(key): value for key, value in values.items() if key not in OWN_GROUPS}
 
 
 def explain(error: Exception) -> str:
@@ -157,14 +154,25 @@ def explain(error: Exception) -> str:
 
 
 def _refuse_speech(overrides: Sequence[str]) -> None:
-    """Say that an override changes nothing, rather than ignore it."""
-    for override in overrides:
-        key = re.split(r"[=@]", override.lstrip("+~"), maxsplit=1)[0]
-        if key.split(".")[0] in SPEECH_GROUPS or key in _SPEECH_KEYS:
-            raise ValueError(
-                f"override {override!r} has no part in task={TEXT_TASK}, which hears nothing; "
-                "leave it out"
-            )
+    """Say that an override changes nothing for a task that hears nothing, rather than ignore it."""
+    keys = {
+        override: re.split(r"[=@]", override.lstrip("+~"), maxsplit=1)[0] for override in overrides
+    }
+    of_speech = [
+        o for o, k in keys.items() if k.split(".")[0] in _SPEECH_GROUPS or k in _SPEECH_KEYS
+    ]
+    chosen = [o for o, k in keys.items() if k in ("task", "experiment", "hydra.searchpath")]
+    if not of_speech or not chosen:
+        return
+    try:
+        config = _composed(chosen)
+    except (HydraException, OmegaConfBaseException):
+        return  # which composing the whole explains
+    if "encoder" not in config:
+        raise ValueError(
+            f"override {of_speech[0]!r} has no part in task={config.task.kind}, which hears "
+            "nothing; leave it out"
+        )
 
 
 def _nearest_key(key: str) -> str:

@@ -111,10 +111,17 @@ def _check(options: argparse.Namespace, pipeline: str) -> None:
         raise ValueError(f"pipeline {pipeline} does not read emissions; leave --emissions-from out")
     if options.localizer is not None and pipeline == "frames":
         raise ValueError("a frame head finds times itself; leave --localizer out")
+    if pipeline == "own" and (has_decoding_options(options) or options.localizer is not None):
+        raise ValueError(
+            f"{options.run} was trained for a task of your own, which predicts by itself; leave "
+            "--decoding, --lm and --localizer out"
+        )
     if has_decoding_options(options) and pipeline == "gold_text":
         raise ValueError("text NER reads no emissions; leave --decoding and --lm out")
-    if pipeline == "gold_text" and (options.batch_seconds is not None or options.num_workers):
-        raise ValueError("text NER reads no audio; leave --batch-seconds and --num-workers out")
+    if options.batch_seconds is not None or options.num_workers:
+        ignored = {"gold_text": "text NER reads no audio", "own": "your task makes its own batches"}
+        if pipeline in ignored:
+            raise ValueError(f"{ignored[pipeline]}; leave --batch-seconds and --num-workers out")
 
 
 def _parser() -> argparse.ArgumentParser:

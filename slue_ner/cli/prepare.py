@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 from slue_ner.core.cores import num_cores
 from slue_ner.core.suggest import nearest
+from slue_ner.core.types import Progress
 
 if TYPE_CHECKING:
     from slue_ner.data.corpora.dataset import PreparedDataset
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
+import hashlib
 from pathlib import Path
 
 _HELP = """usage: slue-ner train [overrides] [-m]
@@ -22,6 +20,11 @@ example:
 --cfg prints the composed config and trains nothing; encoder=my_encoder.yaml takes a choice from a
 file of yours, of any group; --config-dir FOLDER finds them in FOLDER/GROUP/NAME.yaml.
 """
+
+_YAML = (".yaml", ".yml")
+_SEARCHED = "hydra.searchpath="
+_OWN_CONFIGS = Path("cache/configs")
+"""Where choices that are files of the user's are kept for Hydra."""
 
 _SKIPPED_GROUPS = ("hydra", "decoding")
 """Not of training: Hydra's own, and what `predict --decoding` takes."""
@@ -61,40 +64,62 @@ def _with_own_configs(arguments: list[str]) -> list[str]:
     Raises:
         ValueError: for a folder or a file that is not there.
     """
-    rest, folders = _config_dir(arguments)
+    rest, folders = _config_dirs(arguments)
     for place, argument in enumerate(rest):
         group, _, value = argument.partition("=")
-        if value.endswith((".yaml", ".yml")) and group in _group_names():
-            source = Path(value)
-            if not source.is_file():
-                raise ValueError(f"{argument}: no such file; give a choice by name, or a file")
-            folder = Path(tempfile.mkdtemp(prefix="slue-ner-"))
-            atexit.register(shutil.rmtree, folder, ignore_errors=True)
-            name = f"own_{source.stem}"
-            (folder / group).mkdir()
-            shutil.copyfile(source, folder / group / f"{name}.yaml")
-            rest[place] = f"{group}={name}"
-            folders.append(folder)
+        choices = value.split(",")  # of a sweep
+        if group not in _group_names() or not any(c.endswith(_YAML) for c in choices):
+            continue
+        for i, choice in enumerate(choices):
+            if choice.endswith(_YAML):
+                if not Path(choice).is_file():
+                    raise ValueError(f"{argument}: no such file; give a choice by name, or a file")
+                folder = _copied(Path(choice), group)
+                choices[i] = f"own_{Path(choice).stem}"
+                name = f"{group}/{choices[i]}.yaml"
+                if any((f / name).exists() for f in folders if f != folder):
+                    raise ValueError(f"{argument}: two files of one name; rename one of them")
+                folders.append(folder)
+        rest[place] = f"{group}={','.join(choices)}"
     if not folders:
         return rest
-    places = ",".join(f"'file://{folder.resolve()}'" for folder in folders)
-    return [*rest, f"hydra.searchpath=[{places}]"]
+    places = [f"'file://{folder.resolve()}'" for folder in folders]
+    for argument in [a for a in rest if a.startswith(_SEARCHED)]:
+        rest.remove(argument)
+        places.insert(0, argument.removeprefix(_SEARCHED).strip("[]"))
+    return [*rest, f"{_SEARCHED}[{','.join(places)}]"]
 
 
-def _config_dir(arguments: list[str]) -> tuple[list[str], list[Path]]:
-    """The arguments without ``--config-dir``, and its folder."""
+def _copied(source: Path, group: str) -> Path:
+    """A folder that Hydra finds a file in, named after its content; jobs of SLURM read it, too."""
+    content = source.read_bytes()
+    folder = _OWN_CONFIGS / hashlib.sha256(content).hexdigest()[:12]
+    (folder / group).mkdir(parents=True, exist_ok=True)
+    (folder / group / f"own_{source.stem}.yaml").write_bytes(content)
+    return folder
+
+
+def _config_dirs(arguments: list[str]) -> tuple[list[str], list[Path]]:
+    """The arguments without ``--config-dir``, and its folders."""
     flag = "--config-dir"
-    given = next((a for a in arguments if a == flag or a.startswith(f"{flag}=")), None)
-    if given is None:
-        return list(arguments), []
-    place = arguments.index(given)
-    named = given.partition("=")[2] if "=" in given else "".join(arguments[place + 1 : place + 2])
-    rest = arguments[:place] + arguments[place + (1 if "=" in given else 2) :]
-    if named.startswith("-"):
-        named = ""  # the next option
-    if not named or not Path(named).is_dir():
-        raise ValueError(f"{flag} {named or '(nothing)'}: no such folder; it holds GROUP/NAME.yaml")
-    return rest, [Path(named)]
+    rest: list[str] = []
+    folders: list[Path] = []
+    waiting = list(arguments)
+    while waiting:
+        argument = waiting.pop(0)
+        if argument != flag and not argument.startswith(f"{flag}="):
+            rest.append(argument)
+            continue
+        if "=" in argument:
+            named = argument.partition("=")[2]
+        else:
+            named = waiting.pop(0) if waiting and not waiting[0].startswith("-") else ""
+        if not named or not Path(named).is_dir():
+            raise ValueError(
+                f"{flag} {named or '(nothing)'}: no such folder; it holds GROUP/NAME.yaml"
+            )
+        folders.append(Path(named))
+    return rest, folders
 
 
 def _group_names() -> list[str]:

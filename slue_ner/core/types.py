@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from slue_ner.core.labels import check_label
 from slue_ner.core.time import Seconds, TimeSpan
+
+Progress = Callable[[int, int], None]
+"""What long work calls with how many are done, and of how many."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from slue_ner.core.time import FrameGrid, Seconds
-from slue_ner.core.types import EntitySpan, Prediction, Utterance, Word
+from slue_ner.core.types import EntitySpan, Prediction, Progress, Utterance, Word
 from slue_ner.decoding.forced_alignment import (
     MOST_COST,
     TimedText,
@@ -21,9 +21,6 @@ from slue_ner.text.vocabulary import Vocabulary
 
 Failures = dict[str, str]
 """Id and reason of every utterance that could not be aligned."""
-
-Progress = Callable[[int, int], None]
-"""Called with utterances done and in all."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,9 @@ from slue_ner.data.loading.passes import run_over
 LogProbs = NDArray[np.float32]
 """Of every symbol or class at every frame of an utterance, ``(T, V)``."""
 
+_Rows = dict[str, tuple[LogProbs, LogProbs | None]]
+"""Of an utterance, and of it as a second head reads it."""
+
 Keep = Callable[[str, LogProbs], None]
 
 
@@ -103,15 +106,17 @@ class LiveEmissions(Mapping[str, LogProbs]):
         self._utterances = {utterance.id: utterance for utterance in utterances}
         self._batch_seconds, self._filled_to = batch_seconds, filled_to
         self._device, self._num_workers = device, num_workers
-        self._current: dict[str, tuple[LogProbs, LogProbs | None]] = {}
+        self._current: _Rows = {}
+        self._alone: _Rows = {}  # the last one out of turn
         self._unreadable: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[str]:
-        for ids in self._batches(list(self._utterances.values()), self._num_workers):
+        for batch in self._batches(list(self._utterances.values()), self._num_workers):
+            self._current = batch
             if self._keep is not None:
-                for id in ids:
-                    self._keep(id, self[id])
-            yield from ids
+                for id, (rows, _) in batch.items():
+                    self._keep(id, rows)
+            yield from batch
 
     def __len__(self) -> int:
         return len(self._utterances)
@@ -131,17 +136,16 @@ class LiveEmissions(Mapping[str, LogProbs]):
         return self._unreadable.get(id, "it has no emissions")
 
     def _of(self, id: str) -> tuple[LogProbs, LogProbs | None]:
-        if id not in self._current:
-            for _ in self._batches([self._utterances[id]], 0):
-                pass
-        if id not in self._current:
+        for place in (self._current, self._alone):
+            if id in place:
+                return place[id]
+        self._alone = next(iter(self._batches([self._utterances[id]], 0)))
+        if id not in self._alone:
             raise KeyError(f"{id}: {self.why_not(id)}")
-        return self._current[id]
+        return self._alone[id]
 
-    def _batches(
-        self, utterances: Sequence[Utterance], num_workers: int
-    ) -> Iterator[Sequence[str]]:
-        """The ids of each batch, which is the current one meanwhile."""
+    def _batches(self, utterances: Sequence[Utterance], num_workers: int) -> Iterator[_Rows]:
+        """What could be read of each batch."""
         for batch, outputs in run_over(
             utterances,
             self._forward,
@@ -152,14 +156,13 @@ class LiveEmissions(Mapping[str, LogProbs]):
             num_workers=num_workers,
         ):
             self._unreadable.update(batch.unreadable)
-            self._current = {}
             if outputs is None:
+                yield {}
                 continue
             rows = outputs.log_probs.float().cpu().numpy()  # (B, T, V)
             second = None if outputs.words is None else outputs.words.float().cpu().numpy()
-            for i, (id, length) in enumerate(
-                zip(batch.ids, outputs.num_frames.tolist(), strict=True)
-            ):
-                words = None if second is None else second[i, :length]
-                self._current[id] = rows[i, :length], words
-            yield batch.ids
+            lengths = zip(batch.ids, outputs.num_frames.tolist(), strict=True)
+            yield {
+                id: (rows[i, :length], None if second is None else second[i, :length])
+                for i, (id, length) in enumerate(lengths)
+            }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from slue_ner.core.records import SCHEMA
 from slue_ner.core.run_files import FRAMES_FILE
 from slue_ner.core.time import Seconds
 from slue_ner.core.typed_config import from_mapping
-from slue_ner.core.types import Prediction, Utterance
+from slue_ner.core.types import Prediction, Progress, Utterance
 from slue_ner.decoding.emissions import StoredEmissions
 from slue_ner.decoding.frame_spans import FloatArray, FrameDecoding, give_words, spans
 from slue_ner.decoding.frame_tuning import TunedDecoding, tune_frames
@@ -28,8 +28,6 @@ from slue_ner.models.ctc_model import Emissions
 from slue_ner.models.frame_model import FrameLogits, FrameModel
 from slue_ner.text.vocabulary import Vocabulary
 
-Progress = Callable[[int, int], None]
-
 
 @dataclass(frozen=True)
 class FramePredictor:
@@ -38,14 +36,19 @@ class FramePredictor:
     Attributes:
         model: trained, in eval mode.
         vocabulary: of its CTC head; ``None`` without one.
-        decoding: as tuned by the run; the defaults before that.
+        run_dir: the run, which has tuned how its frames are read.
         batch_seconds: padded seconds of audio a batch, where nothing else is asked for.
     """
 
     model: FrameModel
     vocabulary: Vocabulary | None
-    decoding: FrameDecoding
+    run_dir: Path
     batch_seconds: Seconds = 80.0
+
+    @property
+    def decoding(self) -> FrameDecoding:
+        """As tuned by the run; the defaults before that."""
+        return tuned_decoding(self.run_dir)
 
     def emit(
         self,
@@ -129,6 +132,8 @@ def decode_frames(
             progress(len(found), len(utterances))
     for id in asked - found.keys():
         found[id] = Prediction(id=id, text="", error=emitted.why_not(id))
+        if progress is not None:
+            progress(len(found), len(utterances))
     return [found[utterance.id] for utterance in utterances]
 
 

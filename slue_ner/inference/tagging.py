@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from slue_ner.core.labels import COMBINED, LabelSet
-from slue_ner.core.types import EntitySpan, Prediction, Utterance, Word
+from slue_ner.core.types import EntitySpan, Prediction, Progress, Utterance, Word
 from slue_ner.data.loading.text_batch import Sentence, SentenceDataset, TextBatch, text_pass
 from slue_ner.models.taggers.spacy_tagger import SpacyTagger
 from slue_ner.models.taggers.text_tagger import TextTagger
@@ -18,8 +18,6 @@ from slue_ner.text.apostrophes import match_words, split_possessive, split_posse
 from slue_ner.text.bio import OUTSIDE, from_bio
 
 WordTagger = TextTagger | SpacyTagger
-Progress = Callable[[int, int], None]
-
 _Tagged = tuple[list[str], list[float] | None]
 """The tags of a sentence's words, and how sure the tagger is of each, where it says so."""
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 import torch
 
 from slue_ner.core.time import FrameGrid, Seconds
-from slue_ner.core.types import Prediction, Utterance
+from slue_ner.core.types import Prediction, Progress, Utterance
 from slue_ner.decoding.beam.search import BeamDecoder
 from slue_ner.decoding.ctc import greedy
 from slue_ner.decoding.transcript import to_prediction
 from slue_ner.inference.emitting import Emitted, Keep, LiveEmissions, LogProbs, Outputs
-from slue_ner.inference.localizing import KeptLocalizer, localize_all
+from slue_ner.inference.localizing import localize_all, run_localizer
 from slue_ner.models.ctc_model import CTCModel, Emissions
 from slue_ner.text.vocabulary import Vocabulary
-
-Progress = Callable[[int, int], None]
 
 _PER_THREAD = 8  # utterances that wait for a search
 
@@ -31,13 +30,14 @@ class CTCPredictor:
         model: trained, in eval mode.
         vocabulary: the one it was trained with.
         batch_seconds: padded seconds of audio a batch, where nothing else is asked for.
-        localizer: how its entities get their times; ``None`` leaves them as decoded.
+        run_dir: the run, whose localizer gives entities their times; ``None`` leaves them as
+            decoded.
     """
 
     model: CTCModel
     vocabulary: Vocabulary
     batch_seconds: Seconds = 80.0
-    localizer: KeptLocalizer | None = None
+    run_dir: Path | None = None
 
     def emit(
         self,
@@ -74,9 +74,8 @@ class CTCPredictor:
         """Greedy transcripts, their entities at the times of the run's own localizer."""
         emitted = self.emit(utterances, device=device)
         predictions = decode(emitted, utterances, vocabulary=self.vocabulary)
-        if self.localizer is None:
-            return predictions
-        return localize_all(predictions, self.localizer.options)
+        localizer = None if self.run_dir is None else run_localizer(self.run_dir)
+        return predictions if localizer is None else localize_all(predictions, localizer.options)
 
 
 def decode(
@@ -115,8 +114,8 @@ def decode(
             progress(len(found), len(utterances))
     for id in asked - found.keys():
         found[id] = Prediction(id=id, text="", error=emitted.why_not(id))
-    if progress is not None:
-        progress(len(found), len(utterances))
+        if progress is not None:
+            progress(len(found), len(utterances))
     return [found[utterance.id] for utterance in utterances]
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from slue_ner.core.files import write_json
 from slue_ner.core.listing import list_failures
+from slue_ner.core.locks import held
 from slue_ner.core.processes import own_rank
 from slue_ner.core.provenance import provenance
 from slue_ner.core.records import SCHEMA, read_manifest, write_predictions
@@ -46,21 +47,29 @@ def run_experiment(values: Mapping[str, Any], run_dir: Path, *, console: Console
     _check_manifests(config)
     manifests = {config.data.train: config.data.train_manifests[0]}
     manifests |= {path: Path(path) for path in (*config.data.more, *config.data.unlabelled)}
-    manifests |= config.task.files()
+    manifests |= config.task.inputs()
     manifests[config.data.tune] = config.data.tune_manifest
     if (run_dir / METRICS_FILE).is_file():
         claim_folder(run_dir, values)
         claim_data(run_dir, manifests)
-        finished: dict[str, Any] = read_metrics(run_dir)
-        missing = [s for s in _splits_to_report(config) if s not in finished["splits"]]
-        said = f"; {', '.join(missing)} is scored now" if missing else ""
-        console.print(f"{run_dir} is finished already{said}", highlight=False)
-        if missing and own_rank() == 0:
-            run = Run(RunFolder(run_dir), config)
-            _report(run, missing, finished, console=console)
-        return finished
+        return _finished(config, run_dir, console=console)
     with claimed(run_dir, values, manifests):
         return _train_and_evaluate(config, run_dir, console=console)
+
+
+def _finished(config: RunConfig, run_dir: Path, *, console: Console) -> dict[str, Any]:
+    """What a finished run has reported, and the splits that are asked for beside it."""
+    asked = _splits_to_report(config)
+    missing = [split for split in asked if split not in read_metrics(run_dir)["splits"]]
+    said = f"; {', '.join(missing)} is scored now" if missing else ""
+    console.print(f"{run_dir} is finished already{said}", highlight=False)
+    if missing and own_rank() == 0:
+        with held(run_dir):
+            metrics: dict[str, Any] = read_metrics(run_dir)  # another process may have added one
+            missing = [split for split in asked if split not in metrics["splits"]]
+            _report(Run(RunFolder(run_dir), config), missing, metrics, console=console)
+    reported: dict[str, Any] = read_metrics(run_dir)
+    return reported
 
 
 def _train_and_evaluate(config: RunConfig, run_dir: Path, *, console: Console) -> dict[str, Any]:
@@ -137,7 +146,7 @@ def _splits_to_report(config: RunConfig) -> list[str]:
 def _check_manifests(config: RunConfig) -> None:
     """Find out now, not after hours of training, that a split to report is not there."""
     root = Path(config.data.root)
-    for option, path in config.task.files().items():
+    for option, path in config.task.inputs().items():
         if not path.is_file():
             raise ValueError(f"{option}={path} does not exist or is no file")
     for name in (*config.data.more, *config.data.unlabelled):

@@ -12,18 +12,16 @@ import torch
 from slue_ner.core.records import read_predictions
 from slue_ner.core.run_files import CONFIG_FILE
 from slue_ner.core.time import Seconds
-from slue_ner.core.types import Prediction, Utterance
+from slue_ner.core.types import Prediction, Progress, Utterance
 from slue_ner.data.corpora.aligner_files import read_ctm
 from slue_ner.inference.beam_decoding import CTCDecoding, note_truncated
 from slue_ner.inference.transcribing import CTCPredictor, decode
 from slue_ner.inference.whisper import recognise_with_whisper
-from slue_ner.models.encoder.hub_checkpoints import check_exists, read_config
+from slue_ner.models.encoder.hub_checkpoints import check_exists, read_hub_config
 from slue_ner.models.hub_ctc import hub_ctc
 from slue_ner.tasks.run import Run
 from slue_ner.text.apostrophes import plain_letters
 from slue_ner.text.recognised import foreign_note, in_ner_form
-
-Progress = Callable[[int, int], None]
 
 
 def recognise(
@@ -93,7 +91,7 @@ def recognise(
         symbols = predictor.vocabulary.symbols
         return _transcribe(predictor, symbols, utterances, decoding, note, loading, progress)
     check_exists(path)
-    config = read_config(str(source))
+    config = read_hub_config(str(source))
     if config.get("model_type") == "whisper":
         if decoding is not None:
             raise ValueError(f"{source} is Whisper and has no CTC emissions; leave --lm out")

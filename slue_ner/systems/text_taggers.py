@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from slue_ner.core.files import read_json
-from slue_ner.core.run_files import CONFIG_FILE
-from slue_ner.core.run_files import read_config as read_mapping
+from slue_ner.core.run_files import CONFIG_FILE, read_config
 from slue_ner.inference.tagging import WordTagger
-from slue_ner.models.encoder.hub_checkpoints import CONFIG_FILE as MODEL_CONFIG
-from slue_ner.models.encoder.hub_checkpoints import check_exists, read_config
+from slue_ner.models.encoder.hub_checkpoints import HUB_CONFIG_FILE, check_exists, read_hub_config
 from slue_ner.models.taggers.spacy_tagger import SpacyTagger, spacy_tagger
 from slue_ner.models.taggers.transformer_tagger import ReadyTagger, ready_tagger
 from slue_ner.tasks.run import Run
@@ -70,10 +68,10 @@ def is_ready_tagger(source: Path) -> bool:
     if str(source).startswith(SPACY):
         return True
     here = source.is_dir() or source.parent.is_dir()  # a hub id is owner/name, no folder here
-    if here and not (source / MODEL_CONFIG).is_file():
+    if here and not (source / HUB_CONFIG_FILE).is_file():
         return False
     try:
-        architectures = read_config(str(source)).get("architectures")
+        architectures = read_hub_config(str(source)).get("architectures")
     except ValueError as error:
         if here:
             raise
@@ -92,7 +90,7 @@ def say_types(tagger: WordTagger, note: Callable[[str], None]) -> None:
 
 
 def _read_map(path: Path) -> dict[str, str | None]:
-    values = read_json(path) if path.suffix == ".json" else read_mapping(path)
+    values = read_json(path) if path.suffix == ".json" else read_config(path)
     if not isinstance(values, dict):
         raise ValueError(f"{path} should hold a mapping, got {type(values).__name__}")
     for key, value in values.items():

@@ -19,7 +19,6 @@ from slue_ner.data.loading.batch import Batch
 from slue_ner.decoding.ctc import BLANK_ID, min_frames
 from slue_ner.evaluation.score import score
 from slue_ner.inference.localizer_fit import fit_localizer
-from slue_ner.inference.localizing import run_localizer
 from slue_ner.inference.transcribing import CTCPredictor, transcripts
 from slue_ner.models.ctc_model import CTCModel, Emissions
 from slue_ner.models.encoder.speech_encoder import SpeechEncoder
@@ -115,7 +114,7 @@ class CTC(Task):
             model.eval(),
             vocabulary,
             batch_seconds=config.data.batch_seconds,
-            localizer=run_localizer(folder.path),
+            run_dir=folder.path,
         )
 
     def restore_encoder(

@@ -22,7 +22,7 @@ from slue_ner.data.loading.batch import Batch
 from slue_ner.decoding.frame_spans import ANY_ENTITY, OUTSIDE
 from slue_ner.evaluation.counts import Counts
 from slue_ner.evaluation.score import score
-from slue_ner.inference.frame_reading import FramePredictor, tune_predictor, tuned_decoding
+from slue_ner.inference.frame_reading import FramePredictor, tune_predictor
 from slue_ner.inference.transcribing import transcripts
 from slue_ner.models.encoder.speech_encoder import SpeechEncoder
 from slue_ner.models.frame_model import (
@@ -187,7 +187,7 @@ class FrameClassification(Task):
         return FramePredictor(
             model.eval(),
             vocabulary,
-            tuned_decoding(folder.path),
+            run_dir=folder.path,
             batch_seconds=config.data.batch_seconds,
         )
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from slue_ner.core.run_files import CONFIG_FILE, read_config, read_metrics
+from slue_ner.core.run_files import CONFIG_FILE, read_config
 from slue_ner.inference.transcribing import CTCPredictor
 from slue_ner.models.encoder.speech_encoder import SpeechEncoder
 from slue_ner.tasks.ctc_task import CTC
 from slue_ner.tasks.registry import run_config
-from slue_ner.text.vocabulary import Vocabulary
 from slue_ner.training.run_folder import RunFolder
 from slue_ner.training.task import Predictor, RunConfig, Task
 
@@ -43,17 +41,6 @@ class Run:
     def task(self) -> Task:
         """What it was trained for."""
         return self.config.task
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The symbols of its CTC head; ``ValueError`` without one."""
-        return self.folder.vocabulary()
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        """What ``metrics.json`` holds; ``ValueError`` before the run is finished."""
-        metrics: dict[str, Any] = read_metrics(self.folder.path)
-        return metrics
 
     def predictor(self, *, weights: str = "best") -> Predictor:
         """The trained model with all that is needed to predict.

@@ -86,8 +86,8 @@ class TextNER(Task):
                 "out"
             )
 
-    def files(self) -> dict[str, Path]:
-        """As ``Task.files``."""
+    def inputs(self) -> dict[str, Path]:
+        """As ``Task.inputs``."""
         return {} if self.asr_text is None else {"task.asr_text": Path(self.asr_text)}
 
     def build(self, config: RunConfig, data: TrainingData) -> Built:

@@ -26,7 +26,7 @@ from slue_ner.core.files import atomic_path
 from slue_ner.core.run_files import BEST_WEIGHTS, LAST_STATE
 from slue_ner.models.encoder.weight_files import UNREADABLE, damage, reason
 from slue_ner.text.vocabulary import Vocabulary
-from slue_ner.training.module import TrainingModule as TrainingModule
+from slue_ner.training.module import TrainingModule
 
 
 class Checkpoints(Callback):

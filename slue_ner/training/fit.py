@@ -76,7 +76,7 @@ def fit(config: RunConfig, run_dir: Path, *, console: Console) -> Fit:
         vocabulary=Vocabulary.load(symbols) if symbols.is_file() else None,
     )
     built = config.task.build(config, data)
-    for name, write in built.files.items():
+    for name, write in built.files.items() if rank == 0 else ():
         write(run_dir / name)
     for note in built.notes:
         console.print(note, highlight=False, markup=False)
@@ -200,8 +200,7 @@ def run_updates(
     assert isinstance(loggers[0], CSVLog)
     loggers[0].resume_at(0 if state is None else state["global_step"])
     callbacks: list[Callback] = []
-    for tracker in loggers[1:]:
-        tracker.log_hyperparams(dict(hyperparameters))
+    if loggers[1:]:
         callbacks = [LearningRates()]
     if state is not None:
         console.print(f"resuming at update {state['global_step']}", highlight=False)
@@ -225,6 +224,8 @@ def run_updates(
             ],
         )
         try:
+            for tracker in loggers[1:]:
+                tracker.log_hyperparams(dict(hyperparameters))
             trainer.fit(
                 module,
                 train_loader,

@@ -72,6 +72,9 @@ class LearningRates(Callback):
     decayed and those that are not.
     """
 
+    def __init__(self) -> None:
+        self._told = 0
+
     def on_train_batch_end(
         self,
         trainer: pl.Trainer,
@@ -82,8 +85,9 @@ class LearningRates(Callback):
     ) -> None:
         """Log ``lr_encoder`` and ``lr_head``."""
         step = trainer.global_step
-        if step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
-            return
+        if step == self._told or step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+            return  # several batches may make an update
+        self._told = step
         groups = trainer.optimizers[0].param_groups
         rates = {f"lr_{group['name']}": float(group["lr"]) for group in groups}
         for tracker in trainer.loggers[1:]:

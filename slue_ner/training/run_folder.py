@@ -59,6 +59,12 @@ _MAY_DIFFER = (
 
 _WEIGHTS = {"best": BEST_WEIGHTS, "last": LAST_WEIGHTS}
 
+_WRITTEN_BY = {
+    VOCABULARY_FILE: "with a CTC head",
+    ENCODER_FILE: "with a speech encoder",
+    TAGGER_FOLDER: "of text NER",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
@@ -129,7 +135,10 @@ class RunFolder:
     def _needed(self, name: str) -> Path:
         path = self.path / name
         if not path.exists():
-            raise ValueError(f"{self.path} is not a finished run: it has no {name}")
+            raise ValueError(
+                f"{self.path} has no {name}, which runs {_WRITTEN_BY[name]} have once they have "
+                "begun to train"
+            )
         return path
 
 

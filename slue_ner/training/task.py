@@ -111,7 +111,7 @@ class Task:
     is_scored: ClassVar[bool] = True
     instead: ClassVar[str] = "is no recogniser"
 
-    def files(self) -> dict[str, Path]:
+    def inputs(self) -> dict[str, Path]:
         """Files that a run is trained on beside its manifests, by the option that names them."""
         return {}
 

@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from slue_ner.cli.main import main
@@ -132,6 +133,13 @@ def test_stored_emissions_serve_in_place_of_the_audio(slue_ner, run_dir, tiny_co
     ended = slue_ner("align", *arguments, "--emissions", str(tmp_path / "other"))
     assert ended.status == 1
     assert "emissions of another model" in ended.err
+    shard = next((tmp_path / "e").glob("*.npy"))
+    rows = np.load(shard)
+    rows[0] = np.nan
+    np.save(shard, rows)
+    ended = slue_ner("align", *arguments, "--emissions", str(tmp_path / "e"))
+    assert ended.status == 1 and "e is damaged" in ended.err  # and not four texts without times
+    assert not (tmp_path / "c.jsonl").exists()
 
 
 def test_priors_come_from_the_split_the_run_was_tuned_on(slue_ner, run_dir, tiny_corpus, tmp_path):

@@ -118,6 +118,20 @@ def test_a_localizer_is_applied_to_what_was_predicted(predict, trained, tmp_path
             assert other.start <= one.start <= one.end <= other.end
 
 
+def test_a_damaged_localizer_stops_only_what_needs_it(
+    predict, with_localizer, trained, slue_ner, tiny_corpus, tmp_path
+):
+    run_dir = with_localizer(trained(SECONDS))
+    (run_dir / "localizer.yaml").write_text("kind: [")
+    ended, found = predict(run_dir, "--localizer", "none")
+    assert (ended.status, ended.err) == (0, "") and len(found) == 4
+    assert slue_ner("export", str(run_dir), str(tmp_path / "encoder")).status == 0
+    times = [str(run_dir), str(tiny_corpus / "dev.jsonl"), str(tmp_path / "timed.jsonl")]
+    assert slue_ner("align", *times, "--offset", "0").status == 0
+    ended = slue_ner("align", *times)
+    assert ended.status == 1 and f"{run_dir}/localizer.yaml" in ended.err
+
+
 @pytest.fixture
 def with_localizer(tmp_path):
     """``with_localizer(run)``: a copy of a run whose times are 0.1 s late, and knows it."""

@@ -8,6 +8,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from slue_ner.core.locks import held
 from slue_ner.core.records import read_manifest, read_predictions, write_manifest
 from slue_ner.decoding.localizers import LocalizerOptions
 from slue_ner.evaluation.score import score
@@ -108,6 +109,8 @@ def test_a_further_split_of_a_finished_run_is_scored_without_training(run, tmp_p
     assert after["splits"]["dev"] == before["splits"]["dev"]
     assert run(tmp_path, QUICK)[0] == after
     assert (tmp_path / "predictions/tune.jsonl").is_file()
+    with held(tmp_path), pytest.raises(ValueError, match=r"is in use by process \d+"):
+        run(tmp_path, QUICK, "data.evaluate=[dev,fine-tune]")
 
 
 def test_a_renamed_run_goes_on(run, tmp_path):

@@ -55,7 +55,7 @@ def test_a_folder_without_a_run_is_named(tmp_path, tiny_values):
     with pytest.raises(ValueError, match=r"is not a run folder: it has no config.yaml"):
         Run.open(tmp_path)
     claim_folder(tmp_path, tiny_values())
-    with pytest.raises(ValueError, match=r"is not a finished run: it has no vocabulary.json"):
+    with pytest.raises(ValueError, match=r"has no vocabulary.json, which runs with a CTC head"):
         Run.open(tmp_path).predictor()
 
 

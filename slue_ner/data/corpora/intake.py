@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slue_ner.core.listing import shown
-from slue_ner.core.types import Utterance
+from slue_ner.core.types import Progress, Utterance
 from slue_ner.data.corpora.dataset import (
     SPLITS,
     UNLABELLED,
@@ -18,7 +18,7 @@ from slue_ner.data.corpora.dataset import (
 )
 from slue_ner.data.corpora.mark_words import settle_marks
 from slue_ner.data.corpora.splits import with_dev, with_tune
-from slue_ner.data.corpora.survey import Progress, Survey, survey_audio, unusable_audio
+from slue_ner.data.corpora.survey import Survey, survey_audio, unusable_audio
 from slue_ner.data.corpora.word_fit import with_own_words
 from slue_ner.data.loading.audio import SAMPLE_RATE, AudioError
 

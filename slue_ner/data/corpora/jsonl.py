@@ -17,11 +17,10 @@ from slue_ner.core.lines import json_object, lines_or_errors
 from slue_ner.core.listing import refuse, shown
 from slue_ner.core.records import read_manifest
 from slue_ner.core.suggest import nearest
-from slue_ner.core.types import EntitySpan, Utterance, Word
+from slue_ner.core.types import EntitySpan, Progress, Utterance, Word
 from slue_ner.core.validation import check_utterance, covers_whole_words
 from slue_ner.data.corpora.dataset import SPLITS, UNLABELLED, PreparedDataset
 from slue_ner.data.corpora.intake import finish_dataset
-from slue_ner.data.corpora.survey import Progress
 from slue_ner.data.corpora.word_fit import TimeChanges, with_entity_times
 from slue_ner.text.borders import find_words
 from slue_ner.text.normalize import LabeledSpan, asr_form, ner_form

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from slue_ner.core.files import sha256
 from slue_ner.core.listing import shown
-from slue_ner.core.types import Utterance
+from slue_ner.core.types import Progress, Utterance
 from slue_ner.data.corpora.dataset import PreparedDataset
 from slue_ner.data.corpora.intake import finish_dataset
 from slue_ner.data.corpora.slue_tsv import read_slue_tsv
-from slue_ner.data.corpora.survey import Progress
 from slue_ner.data.loading.audio import AudioError
 
 _SLUE_SPLITS = ("fine-tune", "dev", "test")

@@ -13,7 +13,7 @@ from slue_ner.core.canonical import Changes
 from slue_ner.core.files import sha256
 from slue_ner.core.groups import speaker_name
 from slue_ner.core.suggest import nearest
-from slue_ner.core.types import Utterance
+from slue_ner.core.types import Progress, Utterance
 from slue_ner.data.corpora.dataset import PreparedDataset, clear_dataset
 from slue_ner.data.corpora.hub_parquet import (
     AudioFolder,
@@ -26,7 +26,6 @@ from slue_ner.data.corpora.hub_parquet import (
     split_files,
 )
 from slue_ner.data.corpora.intake import finish_dataset
-from slue_ner.data.corpora.survey import Progress
 from slue_ner.text.normalize import LabeledSpan, asr_form, check_spans, ner_form
 from slue_ner.text.published import canonical_spans
 

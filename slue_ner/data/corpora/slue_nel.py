@@ -11,7 +11,7 @@ from typing import Any
 from slue_ner.core.files import sha256
 from slue_ner.core.listing import shown
 from slue_ner.core.records import read_manifest
-from slue_ner.core.types import EntitySpan, Utterance
+from slue_ner.core.types import EntitySpan, Progress, Utterance
 from slue_ner.data.corpora.dataset import PreparedDataset
 from slue_ner.data.corpora.hub_parquet import has_parquet
 from slue_ner.data.corpora.intake import finish_dataset
@@ -24,7 +24,6 @@ from slue_ner.data.corpora.slue_nel_rows import (
     read_official_rows,
 )
 from slue_ner.data.corpora.slue_nel_utterance import NelUtterance, nel_utterance
-from slue_ner.data.corpora.survey import Progress
 
 _SPLITS = ("dev", "test")
 

@@ -17,7 +17,7 @@ from typing import Any
 from slue_ner.core.files import sha256
 from slue_ner.core.groups import speaker_name
 from slue_ner.core.time import Seconds
-from slue_ner.core.types import Word
+from slue_ner.core.types import Progress, Word
 from slue_ner.data.corpora.aligner_files import textgrid_files, textgrid_of, words_tier
 from slue_ner.data.corpora.dataset import clear_dataset
 from slue_ner.data.corpora.hub_parquet import (
@@ -29,7 +29,6 @@ from slue_ner.data.corpora.hub_parquet import (
     split_files,
 )
 from slue_ner.data.corpora.slue_tsv import tsv_rows
-from slue_ner.data.corpora.survey import Progress
 
 CONFIG = "vp_nel"
 KIND = "slue-nel"

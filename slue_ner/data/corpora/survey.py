@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from slue_ner.core.cores import num_cores
 from slue_ner.core.listing import list_reasons, shown
+from slue_ner.core.types import Progress
 from slue_ner.data.loading.audio import AudioError, AudioInfo, hear, is_silent, probe
-
-Progress = Callable[[int, int], None]
-"""Called with ``(done, total)``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from slue_ner.core.files import read_json, sha256, write_json
-from slue_ner.core.types import Utterance
+from slue_ner.core.types import Progress, Utterance
 from slue_ner.data.corpora.dataset import (
     DATASET_FILE,
     SPLITS,
@@ -19,7 +19,6 @@ from slue_ner.data.corpora.dataset import (
     write_dataset,
 )
 from slue_ner.data.corpora.labelled_text import labelled_splits
-from slue_ner.data.corpora.survey import Progress
 from slue_ner.data.synthesis.grammar import Sentence, write_sentences
 from slue_ner.data.synthesis.random_words import RANDOM_WORDS, write_random_sentences
 from slue_ner.data.synthesis.spoken import cast_voices, speak_scripts

@@ -18,8 +18,7 @@ import numpy as np
 import soundfile
 
 from slue_ner.core.groups import group_of
-from slue_ner.core.types import EntitySpan, Utterance, Word
-from slue_ner.data.corpora.survey import Progress
+from slue_ner.core.types import EntitySpan, Progress, Utterance, Word
 from slue_ner.data.loading.audio import SAMPLE_RATE
 from slue_ner.data.synthesis.espeak import speak
 from slue_ner.data.synthesis.voices import Voice, draw_voices

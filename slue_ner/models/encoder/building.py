@@ -19,7 +19,7 @@ from slue_ner.models.encoder.hub_checkpoints import (
     PREPROCESSOR_FILE,
     PROCESSOR_FILE,
     load_model,
-    read_config,
+    read_hub_config,
     read_preprocessor,
 )
 from slue_ner.models.encoder.kaldi_mel import SAMPLE_RATE, FilterBank
@@ -56,7 +56,7 @@ def build_encoder(options: EncoderOptions) -> SpeechEncoder:
         preprocessor: dict[str, Any] = {}
         found = family(options.family)
     else:
-        raw = read_config(options.source, revision=options.revision)
+        raw = read_hub_config(options.source, revision=options.revision)
         preprocessor = read_preprocessor(options.source, revision=options.revision)
         found = _family_of(raw, options)
     config = build_config(found, checkpoint=raw, options=options)

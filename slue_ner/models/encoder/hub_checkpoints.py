@@ -24,7 +24,7 @@ from slue_ner.models.encoder.weight_files import UNREADABLE, check_weights, dama
 SHIPPED = "small-sfm"
 """The source that means the encoder in ``checkpoints/small-sfm``, which ships with this package."""
 
-CONFIG_FILE = "config.json"
+HUB_CONFIG_FILE = "config.json"
 PREPROCESSOR_FILE = "preprocessor_config.json"
 PROCESSOR_FILE = "processor_config.json"
 _WEIGHT_FILES = (
@@ -40,26 +40,28 @@ _WHOLE = {r"^(model\.)?encoder\.": ""}
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
-def read_config(source: str, *, revision: str | None = None) -> dict[str, Any]:
+def read_hub_config(source: str, *, revision: str | None = None) -> dict[str, Any]:
     """The checkpoint's config.json.
 
     Raises:
         ValueError: if there is no such folder, no such file, or no network for a hub id.
     """
-    path = _locate(source, CONFIG_FILE, revision=revision)
+    path = _locate(source, HUB_CONFIG_FILE, revision=revision)
     if path is None and (Path(source) / "checkpoints").is_dir():
         inside = Path(source) / "encoder"
         way_out = f"give {inside}" if inside.is_dir() else f"`slue-ner export {source} FOLDER`"
         raise ValueError(
-            f"{source} has no {CONFIG_FILE} and looks like a run folder; {way_out} for its encoder"
+            f"{source} has no {HUB_CONFIG_FILE} and looks like a run folder; {way_out} "
+            "for its encoder"
         )
     if path is None and Path(source).is_dir():
         raise ValueError(
-            f"{source} has no {CONFIG_FILE}; give a folder written by save_pretrained or a hub id"
+            f"{source} has no {HUB_CONFIG_FILE}; give a folder written by save_pretrained or a "
+            "hub id"
         )
     if path is None:
         raise ValueError(
-            f"cannot get {CONFIG_FILE} of {source}; download it where there is a network with "
+            f"cannot get {HUB_CONFIG_FILE} of {source}; download it where there is a network with "
             f"`hf download {source}`, or give a local folder"
         )
     return _read_object(path)
@@ -180,7 +182,7 @@ def is_safe(weights: Path | None) -> bool:
 def is_checkpoint(source: Path) -> bool:
     """Whether a source is a folder with a model's config, or may be a hub id."""
     if source.exists():
-        return (source / CONFIG_FILE).is_file()
+        return (source / HUB_CONFIG_FILE).is_file()
     return not source.parent.is_dir() and _HUB_ID.fullmatch(str(source)) is not None
 
 
@@ -202,7 +204,7 @@ def shipped_checkpoint() -> Path:
     """
     package = Path(slue_ner.__file__).resolve().parent
     for folder in (package / "checkpoints" / SHIPPED, package.parent / "checkpoints" / SHIPPED):
-        if (folder / CONFIG_FILE).is_file():
+        if (folder / HUB_CONFIG_FILE).is_file():
             return folder
     raise ValueError(
         f"the encoder {SHIPPED} is missing from this installation; install slue-ner again, or "

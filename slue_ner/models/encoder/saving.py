@@ -10,7 +10,7 @@ from slue_ner.core.files import filled_folder, write_json
 from slue_ner.models.adaptation.lora import merge_adapters
 from slue_ner.models.encoder import whisper_mel
 from slue_ner.models.encoder.hub_checkpoints import (
-    CONFIG_FILE,
+    HUB_CONFIG_FILE,
     PREPROCESSOR_FILE,
     PROCESSOR_FILE,
     quiet_transformers,
@@ -46,7 +46,7 @@ def save_encoder(encoder: SpeechEncoder, folder: Path, *, half: bool = False) ->
     merge_adapters(model)
     if half:
         model.half()
-    with filled_folder(folder, last=CONFIG_FILE) as temporary:
+    with filled_folder(folder, last=HUB_CONFIG_FILE) as temporary:
         with quiet_transformers():
             model.save_pretrained(temporary)
         write_json(temporary / PREPROCESSOR_FILE, _preprocessor(encoder))

@@ -20,7 +20,7 @@ from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokeni
 from slue_ner.models.encoder.hub_checkpoints import (
     is_safe,
     quiet_transformers,
-    read_config,
+    read_hub_config,
     weights_of,
 )
 from slue_ner.models.encoder.weight_files import UNREADABLE, reason
@@ -186,7 +186,7 @@ def read_tagger(source: str, *, revision: str | None = None, **options: Any) -> 
     Raises:
         ValueError: for a source that cannot be had, is no text model or lacks a part of it.
     """
-    known = read_config(source, revision=revision)
+    known = read_hub_config(source, revision=revision)
     weights = weights_of(source, revision=revision)
     try:
         with quiet_transformers():
