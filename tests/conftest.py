@@ -117,6 +117,7 @@ def tiny_overrides(tiny_corpus: Path) -> list[str]:
         "trainer.log_every=1",
         "trainer.accelerator=cpu",
         "trainer.num_threads=1",
+        "trainer.keep=all",  # tests look at what runs of people need not keep
     ]
 
 

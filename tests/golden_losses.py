@@ -40,7 +40,7 @@ from slue_ner.core.types import Prediction
 SPEECH = ("data.batch_seconds=4", "encoder=checkpoint")
 RUN = (
     *("trainer.max_updates=20", "trainer.validate_every=10", "trainer.log_every=1"),
-    *("trainer.accelerator=cpu", "trainer.num_threads=1"),
+    *("trainer.accelerator=cpu", "trainer.num_threads=1", "trainer.keep=all"),
 )
 _SMALL_TAGGER = ("word_size=6", "character_size=4", "filters=8", "hidden_size=8")
 CASES: dict[str, tuple[str, ...]] = {

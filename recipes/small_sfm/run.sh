@@ -35,7 +35,7 @@ fi
 
 # a new head would spoil what the encoder knows, so it has 60 updates to itself
 same="adaptation.freeze_updates=60 data.batch_seconds=20 trainer.max_updates=400 trainer.validate_every=100 optim.warmup=0.02"
-same+=" ++encoder.dropout=0 ++encoder.mask_feature_prob=0"  # masks over time are the experiment's
+same+=" trainer.keep=all ++encoder.dropout=0 ++encoder.mask_feature_prob=0"  # masks over time are the experiment's
 synthetic="experiment=quickstart trainer.devices=1 trainer.num_threads=1 trainer.precision=bf16-mixed"
 encoders() { # NAME and its overrides, a line each
   echo "small_sfm encoder=small_sfm optim.lr=1e-4"

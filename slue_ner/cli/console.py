@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from slue_ner.core.kept_console import KeptConsole
+
 _LOG_EVERY_SECONDS = 10.0
 
 _WIDTH = 100
@@ -55,7 +57,7 @@ def svg(console: Console, title: str) -> str:
     return picture.replace("Fira Code, monospace", "monospace")
 
 
-class _Console(Console):
+class _Console(KeptConsole):
     """One that leaves it to ``cli.standard_streams`` what happens when its reader has left."""
 
     def on_broken_pipe(self) -> None:

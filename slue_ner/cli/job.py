@@ -12,6 +12,11 @@ def train(values: dict[str, Any], run_dir: Path) -> int:
     from slue_ner.cli.console import stdout
     from slue_ner.core.processes import own_rank
     from slue_ner.core.run_files import METRICS_FILE
+    from slue_ner.data.corpora.dataset import check_manifests, check_more
+
+    data = values.get("data", {})  # what is missing is said before torch is imported
+    check_manifests(data["root"], [data["train"], data["tune"]])
+    check_more([*data.get("more", []), *data.get("unlabelled", [])])
     from slue_ner.systems.experiment import run_experiment
     from slue_ner.training.checkpoints import StopRequestedError
     from slue_ner.training.ranks import leave_ranks

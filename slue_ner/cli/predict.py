@@ -109,6 +109,8 @@ def _check(options: argparse.Namespace, pipeline: str) -> None:
         )
     if options.emissions_from is not None and pipeline not in ("end_to_end", "frames"):
         raise ValueError(f"pipeline {pipeline} does not read emissions; leave --emissions-from out")
+    if options.marks_apart and pipeline != "end_to_end":
+        raise ValueError(f"pipeline {pipeline} reads no entity marks; leave --marks-apart out")
     if options.localizer is not None and pipeline == "frames":
         raise ValueError("a frame head finds times itself; leave --localizer out")
     if pipeline == "own" and (has_decoding_options(options) or options.localizer is not None):
@@ -172,6 +174,12 @@ def _parser() -> argparse.ArgumentParser:
         "run's own, fitted at the end of its training)",
     )
     add_decoding_options(parser)
+    parser.add_argument(
+        "--marks-apart",
+        action="store_true",
+        help="read an entity mark that is glued to letters as a mark; published figures read it "
+        "as letters, which is the default",
+    )
     emissions = parser.add_mutually_exclusive_group()
     emissions.add_argument(
         "--emissions", type=Path, metavar="DIR", help="folder to save log-probabilities in, too"

@@ -20,6 +20,7 @@ def run(arguments: list[str]) -> int:
     from slue_ner.core.files import check_writable, write_json
     from slue_ner.core.provenance import provenance
     from slue_ner.core.records import read_manifest, read_predictions
+    from slue_ner.data.corpora.dataset import check_transcribed
     from slue_ner.evaluation.bootstrap import BootstrapOptions
     from slue_ner.evaluation.ner import training_phrases
     from slue_ner.evaluation.score import score
@@ -35,6 +36,7 @@ def run(arguments: list[str]) -> int:
         raise ValueError(
             f"{options.references} holds no utterance; nothing can be scored against it"
         )
+    check_transcribed(references)
     predictions = read_predictions(options.predictions)
     if options.ner_form:
         predictions = [in_ner_form(prediction) for prediction in predictions]

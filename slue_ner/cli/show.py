@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slue_ner.data.corpora.dataset import UNTRANSCRIBED
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -42,6 +44,11 @@ class Compared:
     word_edits: int
 
     @property
+    def is_known(self) -> bool:
+        """Whether somebody wrote down what was said."""
+        return self.reference.split != UNTRANSCRIBED
+
+    @property
     def is_wrong(self) -> bool:
         """Whether an entity is, or all failed."""
         return bool(self.missed or self.spurious or self.prediction.error)
@@ -70,7 +77,8 @@ def run(arguments: list[str]) -> int:
     console = stdout() if options.svg is None else picture_console(_PICTURE_WIDTH)
     for one in chosen[: options.limit]:
         console.print(f"{one.reference.id}  {_told(one)}", highlight=False, markup=False)
-        console.print("  said  ", said(one.reference))
+        if one.is_known:
+            console.print("  said  ", said(one.reference))
         console.print("  heard ", heard(clean(one.prediction)))
     num_wrong = sum(one.is_wrong for one in everything)
     more = len(chosen) - min(len(chosen), options.limit)
@@ -93,6 +101,8 @@ def compared(reference: Utterance, prediction: Prediction) -> Compared:
     from slue_ner.evaluation.wer import word_edits
 
     gold, found = _keys(reference.entities), _keys(prediction.entities or ())
+    if reference.split == UNTRANSCRIBED:
+        return Compared(reference, prediction, missed=(), spurious=(), word_edits=0)
     return Compared(
         reference,
         prediction,
@@ -135,6 +145,8 @@ def _keys(entities: Iterable[EntitySpan]) -> Counter[_Key]:
 def _told(one: Compared) -> str:
     if one.prediction.error is not None:
         return f"not predicted: {one.prediction.error}"
+    if not one.is_known:
+        return f"{len(one.prediction.entities or ())} entities, not transcribed"
     parts = [f"missed {label} {phrase!r}" for label, phrase in one.missed]
     parts += [f"spurious {label} {phrase!r}" for label, phrase in one.spurious]
     if one.word_edits:

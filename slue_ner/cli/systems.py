@@ -54,7 +54,12 @@ def run_end_to_end(
         decoder = _decoder(decoding, vocabulary, say)
         with progress_on(console, "decoding") as progress:
             predictions = decode(
-                stored, utterances, vocabulary=vocabulary, decoder=decoder, progress=progress
+                stored,
+                utterances,
+                vocabulary=vocabulary,
+                decoder=decoder,
+                marks_apart=options.marks_apart,
+                progress=progress,
             )
         note_truncated(decoder, say)
         return predictions
@@ -67,7 +72,12 @@ def run_end_to_end(
     with store as writer, progress_on(console, "predicting") as progress:
         emitted = predictor.emit(utterances, keep=_add(writer), **_running(options))
         predictions = decode(
-            emitted, utterances, vocabulary=vocabulary, decoder=decoder, progress=progress
+            emitted,
+            utterances,
+            vocabulary=vocabulary,
+            decoder=decoder,
+            marks_apart=options.marks_apart,
+            progress=progress,
         )
     note_truncated(decoder, say)
     return predictions

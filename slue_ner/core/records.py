@@ -222,6 +222,11 @@ def _write_records(path: Path, records: Iterable[Json]) -> None:
 
 def _check_record(record: Json, kind: str) -> None:
     known, required = _KINDS[kind]
+    if kind == "a manifest" and "audio" in record and "schema" not in record:
+        raise ValueError(
+            "this line has no 'schema'; `slue-ner prepare jsonl FILE data/NAME` makes manifests of "
+            "lines of your own"
+        )
     check_keys(record, known, required=required, kinds=_KINDS)
     if record["schema"] != SCHEMA:
         raise ValueError(f"schema is {record['schema']!r}, this version reads {SCHEMA}")

@@ -8,13 +8,16 @@
     encoder.json      blueprint of the encoder, so that no hub is needed again
     tagger/           what a text tagger is made of, weights aside (text NER only)
     log.csv           update, metric, value
-    checkpoints/      last.ckpt to resume from; best.safetensors, last.safetensors
+    console.txt       what it printed
+    checkpoints/      best.safetensors; until it is finished, or with trainer.keep=all,
+                      last.safetensors, and last.ckpt to resume from
     localizer.yaml    rule and offset of its times, fitted on tune (CTC runs only)
     frames.json       how frames are read, tuned (frame heads only)
     clusters.*        what masked prediction guesses (pre-training only)
     encoder/          the encoder for others to load (pre-training only)
     predictions/      SPLIT.jsonl
-    metrics.json      {"schema", "run": {...}, "splits": {SPLIT: score object}}
+    scores/           SPLIT.txt, the table of its scores
+    metrics.json      {"schema", "splits": {SPLIT: score object}, "run": {...}}
     run.lock          the process that trains here now
 
 A folder belongs to its config and data from the first saved state on: a start that failed before
@@ -37,6 +40,8 @@ VOCABULARY_FILE = "vocabulary.json"
 ENCODER_FILE = "encoder.json"
 TAGGER_FOLDER = "tagger"
 LOG_FILE = "log.csv"
+CONSOLE_FILE = "console.txt"
+SCORES = "scores"
 CHECKPOINTS = "checkpoints"
 LAST_STATE = "last.ckpt"
 LAST_WEIGHTS = "last.safetensors"

@@ -83,6 +83,24 @@ def read_tokens(
     return runs, Transcript(tuple(tagged), (), tuple(range(len(tagged))), (), 0)
 
 
+def with_marks_apart(tokens: Sequence[TokenSpan], labels: LabelSet) -> tuple[TokenSpan, ...]:
+    """The tokens with ``|`` on either side of every mark of ``labels``, where there was none.
+
+    A mark that is glued to letters (``rossi]``) is read as letters otherwise, as the official
+    scorer does. The new ``|`` fill the frames of the mark.
+    """
+    apart: list[TokenSpan] = []
+    for i, token in enumerate(tokens):
+        is_mark = token.symbol in labels.marks
+        between = replace(token, symbol=DELIMITER)
+        if is_mark and apart and apart[-1].symbol != DELIMITER:
+            apart.append(between)
+        apart.append(token)
+        if is_mark and i + 1 < len(tokens) and tokens[i + 1].symbol != DELIMITER:
+            apart.append(between)
+    return tuple(apart)
+
+
 def _word(text: str, run: Sequence[TokenSpan], grid: FrameGrid) -> Word:
     span = grid.span(run[0].first, run[-1].last)
     return Word(text, span.start, span.end, score=_score(run))

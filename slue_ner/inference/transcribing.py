@@ -9,11 +9,12 @@ from pathlib import Path
 
 import torch
 
+from slue_ner.core.labels import LabelSet
 from slue_ner.core.time import FrameGrid, Seconds
 from slue_ner.core.types import Prediction, Progress, Utterance
 from slue_ner.decoding.beam.search import BeamDecoder
 from slue_ner.decoding.ctc import greedy
-from slue_ner.decoding.transcript import to_prediction
+from slue_ner.decoding.transcript import to_prediction, with_marks_apart
 from slue_ner.inference.emitting import Emitted, Keep, LiveEmissions, LogProbs, Outputs
 from slue_ner.inference.localizing import localize_all, run_localizer
 from slue_ner.models.ctc_model import CTCModel, Emissions
@@ -84,6 +85,7 @@ def decode(
     *,
     vocabulary: Vocabulary,
     decoder: BeamDecoder | None = None,
+    marks_apart: bool = False,
     progress: Progress | None = None,
 ) -> list[Prediction]:
     """Decode the emissions of every utterance; none is ever left out.
@@ -96,6 +98,8 @@ def decode(
         utterances: what to predict, any order.
         vocabulary: the one the model was trained with.
         decoder: a beam search over its symbols; ``None`` decodes greedily.
+        marks_apart: read a mark that is glued to letters as a mark, see
+            ``decoding.transcript.with_marks_apart``.
         progress: called with utterances done and in all.
 
     Returns:
@@ -116,7 +120,20 @@ def decode(
         found[id] = Prediction(id=id, text="", error=emitted.why_not(id))
         if progress is not None:
             progress(len(found), len(utterances))
-    return [found[utterance.id] for utterance in utterances]
+    predictions = [found[utterance.id] for utterance in utterances]
+    if not marks_apart or vocabulary.label_set is None:
+        return predictions
+    return [_reread(prediction, vocabulary.label_set, emitted.grid) for prediction in predictions]
+
+
+def _reread(prediction: Prediction, labels: LabelSet, grid: FrameGrid) -> Prediction:
+    """The prediction with its marks apart."""
+    if prediction.tokens is None or prediction.num_frames is None:
+        return prediction
+    tokens = with_marks_apart(prediction.tokens, labels)
+    return to_prediction(
+        prediction.id, tokens, labels=labels, grid=grid, num_frames=prediction.num_frames
+    )
 
 
 def transcripts(

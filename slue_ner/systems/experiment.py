@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,16 +11,25 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from slue_ner.core.files import write_json
+from slue_ner.core.files import write_json, write_text
+from slue_ner.core.kept_console import KeptConsole
 from slue_ner.core.listing import list_failures
 from slue_ner.core.locks import held
 from slue_ner.core.processes import own_rank
 from slue_ner.core.provenance import provenance
 from slue_ner.core.records import SCHEMA, read_manifest, write_predictions
-from slue_ner.core.run_files import METRICS_FILE, PREDICTIONS, read_metrics
+from slue_ner.core.run_files import (
+    CONSOLE_FILE,
+    METRICS_FILE,
+    PREDICTIONS,
+    SCORES,
+    read_metrics,
+)
+from slue_ner.data.corpora.dataset import check_manifests, check_more
 from slue_ner.evaluation.bootstrap import BootstrapOptions
 from slue_ner.evaluation.ner import training_phrases
-from slue_ner.evaluation.score import score
+from slue_ner.evaluation.score import Score, score
+from slue_ner.evaluation.table import render
 from slue_ner.models.device import pick_device
 from slue_ner.tasks.registry import run_config
 from slue_ner.tasks.run import Run
@@ -54,6 +64,8 @@ def run_experiment(values: Mapping[str, Any], run_dir: Path, *, console: Console
         claim_data(run_dir, manifests)
         return _finished(config, run_dir, console=console)
     with claimed(run_dir, values, manifests):
+        if isinstance(console, KeptConsole):
+            console.kept_in = run_dir / CONSOLE_FILE
         return _train_and_evaluate(config, run_dir, console=console)
 
 
@@ -77,6 +89,7 @@ def _train_and_evaluate(config: RunConfig, run_dir: Path, *, console: Console) -
     done = fit(config, run_dir, console=console)
     metrics: dict[str, Any] = {
         "schema": SCHEMA,
+        "splits": {},
         "run": {
             "name": config.name,
             "seed": config.seed,
@@ -84,12 +97,13 @@ def _train_and_evaluate(config: RunConfig, run_dir: Path, *, console: Console) -
             "adaptation": done.report.to_json(),
             "training": done.figures,
         },
-        "splits": {},
     }
     if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:
         run = Run(RunFolder(run_dir), config)
         config.task.finish(config, run.folder, device=_device(config), console=console)
         _report(run, _splits_to_report(config), metrics, console=console)
+        if config.trainer.keep == "trained":
+            run.folder.forget_training()
     return metrics
 
 
@@ -97,7 +111,9 @@ def _report(run: Run, splits: Sequence[str], metrics: dict[str, Any], *, console
     """Predict and score splits, put their scores under ``metrics`` and write it."""
     for split in splits:
         started = time.perf_counter()
-        scores = _evaluate(run, split, device=_device(run.config), console=console)
+        found = _evaluate(run, split, device=_device(run.config), console=console)
+        scores = found.to_json()
+        _write_table(found, run.folder.path / SCORES / f"{split}.txt")
         seconds = time.perf_counter() - started
         metrics["splits"][split] = {**scores, "evaluation_seconds": seconds}
         figures = metrics["run"]["training"]
@@ -110,8 +126,8 @@ def _device(config: RunConfig) -> torch.device:
     return pick_device("cpu" if config.trainer.accelerator == "cpu" else "auto")
 
 
-def _evaluate(run: Run, split: str, *, device: torch.device, console: Console) -> dict[str, Any]:
-    """Predict a split and score it; the score object."""
+def _evaluate(run: Run, split: str, *, device: torch.device, console: Console) -> Score:
+    """Predict a split and score it."""
     data = run.config.data
     references = read_manifest(Path(data.root) / f"{split}.jsonl")
     predictions = run.predictor().predict(references, device=device)
@@ -124,7 +140,13 @@ def _evaluate(run: Run, split: str, *, device: torch.device, console: Console) -
         predictions,
         intervals=BootstrapOptions(),
         seen_phrases=training_phrases(read_training(data)),
-    ).to_json()
+    )
+
+
+def _write_table(scores: Score, path: Path) -> None:
+    text = io.StringIO()
+    render(scores, Console(file=text, width=100, markup=False, emoji=False, highlight=False))
+    write_text(path, text.getvalue())
 
 
 def _nothing_found(split: str, scores: Mapping[str, Any], figures: Mapping[str, Any]) -> str | None:
@@ -145,20 +167,9 @@ def _splits_to_report(config: RunConfig) -> list[str]:
 
 def _check_manifests(config: RunConfig) -> None:
     """Find out now, not after hours of training, that a split to report is not there."""
-    root = Path(config.data.root)
     for option, path in config.task.inputs().items():
         if not path.is_file():
             raise ValueError(f"{option}={path} does not exist or is no file")
-    for name in (*config.data.more, *config.data.unlabelled):
-        if not Path(name).is_file():
-            raise ValueError(
-                f"{name} of data.more or data.unlabelled does not exist; run `slue-ner prepare` "
-                "first"
-            )
-    for split in (config.data.train, config.data.tune, *_splits_to_report(config)):
-        if not (root / f"{split}.jsonl").is_file():
-            found = ", ".join(sorted(path.stem for path in root.glob("*.jsonl"))) or "none"
-            raise ValueError(
-                f"data.root={root} has no {split}.jsonl (splits found: {found}); run "
-                "`slue-ner prepare` first, or name other splits in data.evaluate"
-            )
+    data = config.data
+    check_manifests(data.root, [data.train, data.tune, *_splits_to_report(config)])
+    check_more([*data.more, *data.unlabelled])

@@ -108,7 +108,7 @@ class CTC(Task):
     ) -> CTCPredictor:
         """As ``Task.restore``."""
         vocabulary = folder.vocabulary()
-        model = ctc_model(config, restored_encoder(config, folder), vocabulary)
+        model = ctc_model(config, restored_encoder(config, folder, weights=weights), vocabulary)
         folder.load_into(model, weights=weights, vocabulary=vocabulary)
         return CTCPredictor(
             model.eval(),

@@ -182,7 +182,7 @@ class FrameClassification(Task):
     ) -> FramePredictor:
         """As ``Task.restore``."""
         vocabulary = folder.vocabulary() if self.ctc_weight else None
-        model = _model(config, self, restored_encoder(config, folder), vocabulary)
+        model = _model(config, self, restored_encoder(config, folder, weights=weights), vocabulary)
         folder.load_into(model, weights=weights, vocabulary=vocabulary)
         return FramePredictor(
             model.eval(),

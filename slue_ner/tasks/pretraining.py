@@ -140,7 +140,7 @@ class Pretraining(Task):
     ) -> SpeechEncoder:
         """As ``Task.restore_encoder``."""
         vocabulary = folder.vocabulary() if self.writes_units else None
-        model = _model(self, restored_encoder(config, folder), vocabulary)
+        model = _model(self, restored_encoder(config, folder, weights=weights), vocabulary)
         folder.load_into(model, weights=weights, vocabulary=vocabulary)
         return model.eval().encoder
 

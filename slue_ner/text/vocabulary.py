@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slue_ner.core.files import read_json, write_json
-from slue_ner.core.labels import LabelSet, label_set
+from slue_ner.core.labels import END_SYMBOL, LabelSet, label_set
 from slue_ner.text.markup import DELIMITER
 
 BLANK = "<blank>"
@@ -83,8 +83,19 @@ class Vocabulary:
         return [self.symbols[i] for i in ids]
 
     def save(self, path: Path) -> None:
-        """Write the vocabulary as JSON."""
-        write_json(path, {"schema": 1, "labels": self.labels, "symbols": list(self.symbols)})
+        """Write the vocabulary as JSON; ``marks`` are for whoever reads it without this program."""
+        labels = self.label_set
+        marks = {} if labels is None else {char: label for label, char in labels.symbols.items()}
+        meaning = {**marks, END_SYMBOL: "end of an entity"} if marks else {}
+        write_json(
+            path,
+            {
+                "schema": 1,
+                "labels": self.labels,
+                "marks": meaning,
+                "symbols": list(self.symbols),
+            },
+        )
 
     @classmethod
     def load(cls, path: Path) -> Vocabulary:

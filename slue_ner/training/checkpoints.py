@@ -8,8 +8,9 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from slue_ner.core.files import atomic_path
-from slue_ner.core.run_files import BEST_WEIGHTS, LAST_STATE
+from slue_ner.core.run_files import BEST_WEIGHTS, LAST_STATE, LAST_WEIGHTS
 from slue_ner.models.encoder.weight_files import UNREADABLE, damage, reason
 from slue_ner.text.vocabulary import Vocabulary
 from slue_ner.training.module import TrainingModule
@@ -117,7 +118,7 @@ class Checkpoints(Callback):
             if trainer.is_global_zero:
                 assert isinstance(pl_module, TrainingModule)
                 best = self.folder / BEST_WEIGHTS
-                save_weights(pl_module.model, best, vocabulary=pl_module.vocabulary)
+                save_module(pl_module, best)
         else:
             self.num_worse += 1
             trainer.should_stop = self._patience_is_over()
@@ -156,6 +157,9 @@ def _validation_is_due(trainer: pl.Trainer) -> bool:
 
 _VOCABULARY = "vocabulary"
 """Key of the digest in the metadata of weights; older files have none."""
+
+_AS_THEY_CAME = "as_they_came"
+"""Key of the hash of the weights that the file leaves to a checkpoint of others."""
 
 _STATE = frozenset({"state_dict", "global_step", "num_batches", "random_states"})
 """What every saved state holds, among other things."""
@@ -214,17 +218,67 @@ def read_state(path: Path) -> dict[str, Any] | None:
     return state
 
 
-def save_weights(module: nn.Module, path: Path, *, vocabulary: Vocabulary | None = None) -> None:
+def save_module(module: TrainingModule, path: Path) -> None:
+    """Write the weights of what is trained; see ``save_weights``."""
+    save_weights(module.model, path, vocabulary=module.vocabulary, as_they_came=module.as_they_came)
+
+
+def save_weights(
+    module: nn.Module,
+    path: Path,
+    *,
+    vocabulary: Vocabulary | None = None,
+    as_they_came: Collection[str] = (),
+) -> None:
     """Write a module's weights as safetensors, and which symbols its CTC head writes.
+
+    Args:
+        module: whose weights.
+        path: file to write.
+        vocabulary: of its CTC head.
+        as_they_came: weights that a checkpoint of others holds; of these only a hash is written.
 
     Raises:
         OSError: naming the path when it cannot be written.
     """
     state: dict[str, Tensor] = module.state_dict()
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    tensors = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in state.items()
+        if name not in as_they_came
+    }
+    metadata = {} if vocabulary is None else {_VOCABULARY: vocabulary.digest}
+    if as_they_came:
+        metadata[_AS_THEY_CAME] = _digest({name: state[name] for name in as_they_came})
     with atomic_path(path) as temporary, _as_os_error():
-        metadata = None if vocabulary is None else {_VOCABULARY: vocabulary.digest}
-        save_file(tensors, temporary, metadata=metadata)
+        save_file(tensors, temporary, metadata=metadata or None)
+
+
+def check_written(path: Path) -> None:
+    """Refuse weights that are not there.
+
+    Raises:
+        ValueError: saying why they may not be.
+    """
+    if not path.is_file():
+        why = "has the run written a checkpoint yet?"
+        if path.name == LAST_WEIGHTS and path.with_name(BEST_WEIGHTS).is_file():
+            why = "a finished run keeps its best weights alone, unless it had trainer.keep=all"
+        raise ValueError(f"{path}: no such file; {why}")
+
+
+def holds_all(path: Path) -> bool:
+    """Whether a file of weights needs no checkpoint beside it; true of one that is not there.
+
+    Raises:
+        ValueError: naming the file when it is damaged.
+    """
+    if not path.is_file():
+        return True
+    if (found := damage(path)) is not None:
+        raise ValueError(f"{path} is damaged or does not fit the model of this run: it {found}")
+    with safe_open(path, framework="pt") as file:
+        return _AS_THEY_CAME not in (file.metadata() or {})
 
 
 def load_weights(module: nn.Module, path: Path, *, vocabulary: Vocabulary | None = None) -> None:
@@ -233,18 +287,47 @@ def load_weights(module: nn.Module, path: Path, *, vocabulary: Vocabulary | None
     Raises:
         ValueError: naming the file when it is damaged, or belongs to another model or vocabulary.
     """
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; has the run written a checkpoint yet?")
+    check_written(path)
     if (found := damage(path)) is not None:
         raise ValueError(f"{path} is damaged or does not fit the model of this run: it {found}")
     if vocabulary is not None:
         _check_vocabulary(path, vocabulary)
     try:
-        module.load_state_dict(load_file(path), strict=True)
+        tensors = load_file(path)
+        if not holds_all(path):
+            tensors |= _rest(module, path, known=tensors)
+        module.load_state_dict(tensors, strict=True)
     except UNREADABLE as error:
         raise ValueError(
             f"{path} is damaged or does not fit the model of this run: {reason(error)}"
         ) from error
+
+
+def _rest(module: nn.Module, path: Path, *, known: Collection[str]) -> dict[str, Tensor]:
+    """The weights that a module has from elsewhere, which must be those that it was trained on.
+
+    Raises:
+        ValueError: when they are others.
+    """
+    rest = {name: value for name, value in module.state_dict().items() if name not in known}
+    with safe_open(path, framework="pt") as file:
+        trained_on = file.metadata()[_AS_THEY_CAME]
+    if _digest(rest) != trained_on:
+        raise ValueError(
+            f"{path} holds only what was trained, and encoder.source of its run has other weights "
+            "now than then; put back the checkpoint it was trained on"
+        )
+    return rest
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """sha256 of names, shapes and values, in the order of the names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        values = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {tuple(values.shape)} {values.dtype}".encode())
+        digest.update(values.view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _check_vocabulary(path: Path, vocabulary: Vocabulary) -> None:

@@ -30,7 +30,7 @@ from slue_ner.training.checkpoints import (
     AtomicCheckpointIO,
     Checkpoints,
     read_state,
-    save_weights,
+    save_module,
 )
 from slue_ner.training.loggers import CSVLog, LearningRates, build_loggers, finish_loggers
 from slue_ner.training.manifests import read_training, read_tuning
@@ -240,7 +240,7 @@ def run_updates(
         finally:
             finish_loggers(loggers)
     if trainer.is_global_zero:
-        save_weights(module.model, folder / LAST_WEIGHTS, vocabulary=module.vocabulary)
+        save_module(module, folder / LAST_WEIGHTS)
     return checkpoints
 
 

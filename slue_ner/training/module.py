@@ -45,6 +45,8 @@ class TrainingModule(pl.LightningModule):
     """What to look at when a loss is not finite."""
     vocabulary: Vocabulary | None = None
     """Symbols of the CTC head; ``None`` without one."""
+    as_they_came: frozenset[str] = frozenset()
+    """Weights that files of this run leave to the checkpoint they are from."""
 
     def __init__(
         self, model: nn.Module, *, what: str, optim: OptimOptions, max_updates: int

@@ -169,8 +169,11 @@ _RATES = {
 """Of tune, in percent."""
 
 
+_SILENT_SECONDS = 30.0
+
+
 class TrainingProgress(Callback):
-    """Progress on the terminal; one line every ``log_every`` updates when it is not one."""
+    """Progress on the terminal; lines, every ``log_every`` updates or half minute, elsewhere."""
 
     def __init__(self, throughput: Throughput, *, log_every: int, console: Console) -> None:
         self.throughput = throughput
@@ -178,13 +181,13 @@ class TrainingProgress(Callback):
         self.console = console
         self._bar: Progress | None = None
         self._shown = self._first = 0
-        self._started = time.perf_counter()
+        self._started = self._said = time.perf_counter()
         self._unreadable: set[str] = set()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the bar."""
         self._shown = self._first = trainer.global_step
-        self._started = time.perf_counter()
+        self._started = self._said = time.perf_counter()
         if not trainer.is_global_zero or not self.console.is_terminal:
             return
         self._bar = Progress(
@@ -211,8 +214,8 @@ class TrainingProgress(Callback):
         step = trainer.global_step
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=step, status=self._status(trainer))
-        elif trainer.is_global_zero and step % self.log_every == 0 and step != self._shown:
-            self._shown = step  # an update may take several batches
+        elif trainer.is_global_zero and step != self._shown and self._line_is_due(step):
+            self._shown, self._said = step, time.perf_counter()  # several batches make an update
             left = self._left(step, trainer.max_steps)
             self.console.print(
                 f"update {step}/{trainer.max_steps} {self._status(trainer)}{left}", highlight=False
@@ -253,6 +256,9 @@ class TrainingProgress(Callback):
     ) -> None:
         """Close the bar so that the error stands alone."""
         self._close()
+
+    def _line_is_due(self, step: int) -> bool:
+        return step % self.log_every == 0 or time.perf_counter() - self._said > _SILENT_SECONDS
 
     def _left(self, step: int, num_updates: int) -> str:
         """How long it may take yet, validation included; nothing in the first seconds."""

@@ -25,9 +25,11 @@ from slue_ner.core.run_files import (
     CHECKPOINTS,
     CLUSTERS_FILE,
     CONFIG_FILE,
+    CONSOLE_FILE,
     DATA_FILE,
     ENCODER_FILE,
     FRAMES_FILE,
+    LAST_STATE,
     LAST_WEIGHTS,
     LOCALIZER_FILE,
     LOG_FILE,
@@ -40,10 +42,11 @@ from slue_ner.core.run_files import (
 from slue_ner.models.encoder.building import encoder_from_blueprint
 from slue_ner.models.encoder.speech_encoder import SpeechEncoder
 from slue_ner.text.vocabulary import Vocabulary
-from slue_ner.training.checkpoints import load_weights
+from slue_ner.training.checkpoints import check_written, holds_all, load_weights
 
 _STARTED = (
     *(DATA_FILE, VOCABULARY_FILE, ENCODER_FILE, CLUSTERS_FILE, CENTROIDS_FILE),
+    CONSOLE_FILE,
     *(LOCALIZER_FILE, FRAMES_FILE),  # of weights that somebody has removed
 )
 """What may stand in a folder without a saved state, beside config and tagger."""
@@ -52,7 +55,7 @@ _PATIENCE = 60.0  # seconds that other ranks give the first one to claim the fol
 
 _MAY_DIFFER = (
     *("name", "run_dir", "data.evaluate"),
-    *("data.num_workers", "trainer.num_threads", "trainer.log_every"),
+    *("data.num_workers", "trainer.num_threads", "trainer.log_every", "trainer.keep"),
 )
 """What has no part in the weights; a folder may be renamed, and further splits be scored."""
 
@@ -128,9 +131,21 @@ class RunFolder:
             ValueError: when it is missing.
         """
         path = self.weights(name)
-        if not path.is_file():
-            raise ValueError(f"{path}: no such file; has the run written a checkpoint yet?")
+        check_written(path)
         return sha256(path)
+
+    def holds_all(self, weights: str) -> bool:
+        """Whether its ``best`` or ``last`` weights need no other checkpoint beside them.
+
+        Raises:
+            ValueError: naming the file when it is damaged.
+        """
+        return holds_all(self.weights(weights))
+
+    def forget_training(self) -> None:
+        """Leave the best weights alone, once the run is finished."""
+        for name in (LAST_STATE, LAST_WEIGHTS):
+            (self.path / CHECKPOINTS / name).unlink(missing_ok=True)
 
     def _needed(self, name: str) -> Path:
         path = self.path / name

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from torch import nn
 
 from slue_ner.core.files import write_json
 from slue_ner.core.listing import counted
@@ -80,11 +81,49 @@ def adapted_encoder(config: SpeechConfig) -> tuple[SpeechEncoder, AdaptationRepo
     return encoder, copy.copy(config.adaptation).apply(encoder, mixing=config.mixing)
 
 
-def restored_encoder(config: SpeechConfig, folder: RunFolder) -> SpeechEncoder:
-    """The structure that a run's encoder has, with weights to be loaded."""
-    encoder = folder.encoder()
+def restored_encoder(
+    config: SpeechConfig, folder: RunFolder, *, weights: str = "best"
+) -> SpeechEncoder:
+    """The structure that a run's encoder has, with ``best`` or ``last`` weights to be loaded.
+
+    Where these are only what was trained, the others are read from ``encoder.source``.
+
+    Raises:
+        ValueError: when that cannot be had.
+    """
+    if folder.holds_all(weights):
+        encoder = folder.encoder()
+    else:
+        try:
+            encoder = build_encoder(config.encoder)
+        except ValueError as error:
+            raise ValueError(
+                f"{folder.path} holds only what was trained, and the encoder beneath cannot be "
+                f"had: {error}"
+            ) from error
     copy.copy(config.adaptation).apply(encoder, mixing=config.mixing)
     return encoder
+
+
+MOST_KEPT = 1.2
+"""How much of a model a run writes, at most, for every value that it trained."""
+
+
+def as_they_came(
+    config: SpeechConfig, model: nn.Module, report: AdaptationReport
+) -> frozenset[str]:
+    """Weights of the model that are as ``encoder.source`` has them, where they are many.
+
+    Few are written with the rest, so that a run which trained nearly everything needs no other.
+    """
+    if config.encoder.source is None or config.trainer.keep == "all":
+        return frozenset()
+    changed = {*report.trainable, *report.reinitialized, *report.injected}
+    parameters = dict(model.named_parameters())
+    same = {n for n in parameters if n.startswith("encoder.") and n[8:] not in changed}
+    num_all = sum(parameter.numel() for parameter in parameters.values())
+    num_same = sum(parameters[name].numel() for name in same)
+    return frozenset(same) if num_all > MOST_KEPT * (num_all - num_same) else frozenset()
 
 
 def limits(config: SpeechConfig) -> dict[str, Any]:
@@ -143,6 +182,7 @@ def built_speech(
         vocabulary: of its CTC head; ``None`` without one.
     """
     report, encoder = module.report, module.encoder
+    module.as_they_came = as_they_came(config, module.model, report)
     num_parameters = sum(parameter.numel() for parameter in module.model.parameters())
     num_symbols = 0 if vocabulary is None else len(vocabulary)
     notes = [] if encoder.guess is None else [encoder.guess]

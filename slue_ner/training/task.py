@@ -190,6 +190,7 @@ class RunConfig:
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 ACCELERATORS = ("auto", "cpu", "gpu")
+KEEP = ("trained", "all")
 
 
 @dataclass(kw_only=True)
@@ -207,6 +208,9 @@ class TrainerOptions:
         devices, num_nodes: processes, started by torchrun or SLURM when more than one.
         num_threads: CPU threads of torch; 0 leaves torch's choice.
         log_every: updates between two log entries.
+        keep: what a finished run keeps: ``trained`` (the best weights; where most of the encoder
+            is as its checkpoint has it, only what was trained) or ``all`` (whole weights, the last
+            ones and the state to resume from, too).
     """
 
     max_updates: int
@@ -220,6 +224,7 @@ class TrainerOptions:
     num_nodes: int
     num_threads: int
     log_every: int
+    keep: str = "all"  # of runs of before there was a choice
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -232,6 +237,8 @@ class TrainerOptions:
                 f"trainer.accelerator={self.accelerator!r} is unknown; "
                 f"{nearest(self.accelerator, ACCELERATORS)}"
             )
+        if self.keep not in KEEP:
+            raise ValueError(f"trainer.keep={self.keep!r} should be {' or '.join(KEEP)}")
         counts = ("max_updates", "accumulate", "validate_every", "devices", "num_nodes")
         for name in (*counts, "log_every"):
             if getattr(self, name) < 1:

@@ -132,6 +132,34 @@ def test_a_damaged_localizer_stops_only_what_needs_it(
     assert ended.status == 1 and f"{run_dir}/localizer.yaml" in ended.err
 
 
+def test_marks_apart_are_read_by_greedy_decoding_of_tagged_runs(predict, trained):
+    run_dir = trained(SECONDS)
+    _, written = predict(run_dir)
+    ended, apart = predict(run_dir, "--marks-apart")
+    assert (ended.status, ended.err) == (0, "")
+    marks = set("!@#$%^&]")
+    assert any(marks & set(word) for p in written for word in p.text.split())
+    assert not any(marks & set(p.text) for p in apart)
+
+
+def test_audio_alone_is_predicted_and_not_scored(predict, trained, slue_ner, tiny_corpus, tmp_path):
+    records = [json.loads(line) for line in (tiny_corpus / "dev.jsonl").read_text().splitlines()]
+    bare = [{"id": r["id"], "audio": str(tiny_corpus / r["audio"])} for r in records]
+    own = tmp_path / "own.jsonl"
+    own.write_text("".join(json.dumps(line) + "\n" for line in bare))
+    run_dir, output = str(trained(SECONDS)), str(tmp_path / "found.jsonl")
+    asked = ["predict", run_dir, "--output", output, "--manifest"]
+    ended = slue_ner(*asked, str(own))
+    assert ended.status == 1 and "`slue-ner prepare jsonl FILE data/NAME` makes" in ended.err
+    assert slue_ner("prepare", "jsonl", str(own), str(tmp_path / "data")).status == 0
+    manifest = str(tmp_path / "data/untranscribed.jsonl")
+    assert slue_ner(*asked, manifest).status == 0
+    _, known = predict(Path(run_dir))
+    assert read_predictions(Path(output)) == known
+    ended = slue_ner("score", "--references", manifest, "--predictions", output)
+    assert ended.status == 1 and "is not known: that file is for `slue-ner predict`" in ended.err
+
+
 @pytest.fixture
 def with_localizer(tmp_path):
     """``with_localizer(run)``: a copy of a run whose times are 0.1 s late, and knows it."""

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -100,6 +102,15 @@ def test_a_picture_is_written_in_place_of_lines_and_loads_nothing(slue_ner, file
     picture = (tmp_path / "shown.svg").read_text()
     assert picture.startswith("<svg") and "brussels" in picture
     assert "http" not in picture.replace('xmlns="http://www.w3.org/2000/svg"', "")
+
+
+def test_where_nobody_knows_what_was_said_what_was_heard_is_shown(slue_ner, files, tmp_path):
+    manifest = Path(files[files.index("--references") + 1])
+    lines = manifest.read_text()
+    manifest.write_text(re.sub('"split": "[a-z-]+"', '"split": "untranscribed"', lines))
+    out = slue_ner("show", *files).out
+    assert "wrong words" not in out and "missed" not in out and "  said " not in out
+    assert "c  1 entities, not transcribed" in out or "c  2 entities, not transcribed" in out
 
 
 def test_a_run_shows_its_own_predictions(slue_ner, files, tmp_path):

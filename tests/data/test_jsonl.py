@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from slue_ner.core.records import read_manifest, write_manifest
 from slue_ner.core.types import EntitySpan, Utterance, Word
+from slue_ner.data.corpora.dataset import check_labelled
 from slue_ner.data.corpora.jsonl import TextRules, own_utterance, prepare_jsonl
 
 TEXT = "the eu's budget in brussels, brussels and Paris."
@@ -380,3 +381,30 @@ def test_an_old_unlabelled_manifest_is_not_left_behind(folder: Path) -> None:
     prepare_jsonl(write(folder, line("a"), unlabelled("x")), folder / "out")
     prepare_jsonl(write(folder, line("a")), folder / "out")
     assert not (folder / "out" / "unlabelled.jsonl").exists()
+
+
+def test_lines_without_text_go_where_they_can_be_predicted(folder: Path) -> None:
+    bare = {"id": "x", "audio": "a.wav"}
+    lines = (line("a"), bare, line("y", text=None, entities=None), unlabelled("z"))
+    result = prepare_jsonl(write(folder, *lines), folder / "out", tune_share=0)
+    by_split = {
+        name: [u.id for u in read_manifest(folder / "out" / f"{name}.jsonl")]
+        for name in result.splits
+    }
+    assert by_split == {"fine-tune": ["a"], "unlabelled": ["z"], "untranscribed": ["x", "y"]}
+    assert "2 of 4 lines have no text and go to untranscribed.jsonl, for" in result.warnings[0]
+    assert not any("empty transcript" in note for note in result.warnings)
+    untranscribed = read_manifest(folder / "out/untranscribed.jsonl")
+    with pytest.raises(ValueError, match=r"said in 2 utterances of untranscribed\.jsonl, first x"):
+        check_labelled(untranscribed)
+
+
+def test_a_file_of_audio_alone_is_a_manifest_to_predict(folder: Path) -> None:
+    result = prepare_jsonl(write(folder, {"id": "x", "audio": "a.wav"}), folder / "out")
+    assert list(result.splits) == ["untranscribed"] and len(result.warnings) == 1
+
+
+def test_an_entity_of_a_line_without_text_is_refused(folder: Path) -> None:
+    bare = {"id": "x", "audio": "a.wav", "entities": [{"label": "GPE", "phrase": "rome"}]}
+    with pytest.raises(ValueError, match="phrase 'rome' is not in the text"):
+        prepare_jsonl(write(folder, bare), folder / "out")

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from slue_ner.core.labels import COMBINED
 from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import TokenSpan
-from slue_ner.decoding.transcript import to_prediction
+from slue_ner.decoding.transcript import to_prediction, with_marks_apart
 
 GRID = FrameGrid(hop=320, window=400)  # 20 ms frames
 
@@ -61,3 +63,29 @@ def test_nothing_heard_is_an_empty_prediction():
 
 def test_tokens_are_kept_so_that_entities_can_be_localized_again():
     assert predict("a|").tokens == tokens_of("a|")
+
+
+def test_marks_that_are_glued_to_letters_are_read_apart_when_asked_for():
+    glued = tokens_of("$ana|rossi]|in|%rome|]|now|")
+    as_written = to_prediction("u", glued, labels=COMBINED, grid=GRID, num_frames=99)
+    assert as_written.entities == () and as_written.text == "$ana rossi] in %rome now"
+    apart = with_marks_apart(glued, COMBINED)
+    read = to_prediction("u", apart, labels=COMBINED, grid=GRID, num_frames=99)
+    assert [(e.label, e.phrase) for e in read.entities] == [
+        ("PERSON", "ana rossi"),
+        ("PLACE", "rome"),
+    ]
+    assert read.text == "ana rossi in rome now"
+    first = read.words[0]
+    assert (first.start, first.end) == (pytest.approx(0.06), pytest.approx(0.22))
+
+
+@given(st.text(alphabet="ab|$%]", max_size=12))
+def test_reading_marks_apart_moves_no_letter_and_is_done_once(text):
+    tokens = tokens_of(text)
+    apart = with_marks_apart(tokens, COMBINED)
+    letters = [token for token in apart if token.symbol != "|"]
+    assert letters == [token for token in tokens if token.symbol != "|"]
+    assert with_marks_apart(apart, COMBINED) == apart
+    written = "".join(token.symbol for token in apart).split("|")
+    assert all(len(word) == 1 or not set(word) & set(COMBINED.marks) for word in written if word)

@@ -12,8 +12,8 @@ from slue_ner.core.records import read_manifest
 from slue_ner.core.types import Utterance, Word
 from slue_ner.data.corpora.aligner_files import WordTimes, read_word_times
 from slue_ner.data.corpora.dataset import (
+    ASIDE,
     SPLITS,
-    UNLABELLED,
     PreparedDataset,
     check_unique_ids,
     write_dataset,
@@ -73,7 +73,7 @@ def prepare_word_times(manifest: Path, out: Path, *, source: Path) -> PreparedDa
 def _manifests(manifest: Path) -> list[Path]:
     if not manifest.is_dir():
         return [manifest]
-    names = (*SPLITS, UNLABELLED)
+    names = (*SPLITS, *ASIDE)
     paths = [path for name in names if (path := manifest / f"{name}.jsonl").is_file()]
     if not paths:
         raise ValueError(f"{manifest}: no {', '.join(f'{name}.jsonl' for name in SPLITS)} in it")

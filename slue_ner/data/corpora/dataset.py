@@ -24,6 +24,12 @@ SPLITS = ("fine-tune", "tune", "dev", "test")
 UNLABELLED = "unlabelled"
 """A manifest of utterances whose entities are not known; no split."""
 
+UNTRANSCRIBED = "untranscribed"
+"""A manifest of utterances of which nobody knows what was said; no split."""
+
+ASIDE = (UNLABELLED, UNTRANSCRIBED)
+"""Beside the splits: neither tuned on nor scored."""
+
 DATASET_FILE = "dataset.json"
 
 
@@ -143,18 +149,64 @@ def check_unique_ids(splits: Mapping[str, Sequence[Utterance]]) -> None:
             split_of[utterance.id] = name
 
 
+def check_manifests(root: str | Path, splits: Sequence[str]) -> None:
+    """Refuse a folder of manifests that lacks one of ``splits``.
+
+    Raises:
+        ValueError: naming it and those there are.
+    """
+    folder = Path(root)
+    for split in splits:
+        if not (folder / f"{split}.jsonl").is_file():
+            found = ", ".join(sorted(path.stem for path in folder.glob("*.jsonl"))) or "none"
+            raise ValueError(
+                f"data.root={root} has no {split}.jsonl (splits found: {found}); run "
+                "`slue-ner prepare` first, or name other splits in data.evaluate"
+            )
+
+
+def check_more(manifests: Sequence[str]) -> None:
+    """Refuse manifests of ``data.more`` and ``data.unlabelled`` that are not there.
+
+    Raises:
+        ValueError: naming the first.
+    """
+    for name in manifests:
+        if not Path(name).is_file():
+            raise ValueError(
+                f"{name} of data.more or data.unlabelled does not exist; run `slue-ner prepare` "
+                "first"
+            )
+
+
 def check_labelled(utterances: Sequence[Utterance]) -> None:
     """Refuse to learn entities from utterances of which nobody knows them.
 
     Raises:
         ValueError: naming the first and what such utterances are good for.
     """
+    check_transcribed(utterances)
     unknown = [utterance.id for utterance in utterances if utterance.split == UNLABELLED]
     if unknown:
         raise ValueError(
             f"the entities of {len(unknown)} utterances of {UNLABELLED}.jsonl, first {unknown[0]}, "
             "are not known, so they teach none; use that file as data.unlabelled of task=pretrain, "
             "as data.more of task=ctc_plain, or in `slue-ner lm train --target plain`"
+        )
+
+
+def check_transcribed(utterances: Sequence[Utterance]) -> None:
+    """Refuse to compare anything with utterances of which nobody knows what was said.
+
+    Raises:
+        ValueError: naming the first and what such utterances are good for.
+    """
+    unknown = [utterance.id for utterance in utterances if utterance.split == UNTRANSCRIBED]
+    if unknown:
+        raise ValueError(
+            f"what is said in {len(unknown)} utterances of {UNTRANSCRIBED}.jsonl, first "
+            f"{unknown[0]}, is not known: that file is for `slue-ner predict`, or data.unlabelled "
+            "of task=pretrain"
         )
 
 
@@ -184,7 +236,7 @@ def _check_name(split: str) -> None:
 
 
 def _check_leftovers(out: Path, splits: Mapping[str, Sequence[Utterance]]) -> None:
-    for name in (*SPLITS, UNLABELLED):
+    for name in (*SPLITS, *ASIDE):
         path = out / f"{name}.jsonl"
         if name not in splits and path.exists():
             raise ValueError(

@@ -10,8 +10,9 @@ from typing import Any
 from slue_ner.core.listing import shown
 from slue_ner.core.types import Progress, Utterance
 from slue_ner.data.corpora.dataset import (
+    ASIDE,
     SPLITS,
-    UNLABELLED,
+    UNTRANSCRIBED,
     PreparedDataset,
     check_unique_ids,
     write_dataset,
@@ -22,7 +23,7 @@ from slue_ner.data.corpora.survey import Survey, survey_audio, unusable_audio
 from slue_ner.data.corpora.word_fit import with_own_words
 from slue_ner.data.loading.audio import SAMPLE_RATE, AudioError
 
-_TRAINED_ON = ("fine-tune", "tune", UNLABELLED)
+_TRAINED_ON = ("fine-tune", "tune", *ASIDE)
 
 
 def finish_dataset(
@@ -66,7 +67,7 @@ def finish_dataset(
     settled, marked = settle_marks(splits, marks)
     if not settled:
         raise ValueError(f"{source['kind']}: nothing is left to prepare; {marked[0]}")
-    ordered = {name: settled[name] for name in (*SPLITS, UNLABELLED) if settled.get(name)}
+    ordered = {name: settled[name] for name in (*SPLITS, *ASIDE) if settled.get(name)}
     with_tune(ordered, share=tune_share, seed=seed)  # a wrong share is known before audio is read
     every = [utterance for utterances in ordered.values() for utterance in utterances]
     paths = {utterance.id: utterance.audio for utterance in every if utterance.audio is not None}
@@ -143,9 +144,14 @@ def _text_warnings(splits: Mapping[str, Sequence[Utterance]]) -> list[str]:
     warnings = [
         f"split {name} has no entity at all; there is nothing to find or to score in it"
         for name, utterances in splits.items()
-        if name != UNLABELLED and not any(utterance.entities for utterance in utterances)
+        if name not in ASIDE and not any(utterance.entities for utterance in utterances)
     ]
-    empty = [u.id for utterances in splits.values() for u in utterances if not u.text]
+    empty = [
+        u.id
+        for name, utterances in splits.items()
+        for u in utterances
+        if not u.text and name != UNTRANSCRIBED
+    ]
     return (
         [*warnings, f"utterances with an empty transcript: {shown(empty)}"] if empty else warnings
     )

@@ -19,7 +19,7 @@ from slue_ner.core.records import read_manifest
 from slue_ner.core.suggest import nearest
 from slue_ner.core.types import EntitySpan, Progress, Utterance, Word
 from slue_ner.core.validation import check_utterance, covers_whole_words
-from slue_ner.data.corpora.dataset import SPLITS, UNLABELLED, PreparedDataset
+from slue_ner.data.corpora.dataset import ASIDE, SPLITS, UNLABELLED, UNTRANSCRIBED, PreparedDataset
 from slue_ner.data.corpora.intake import finish_dataset
 from slue_ner.data.corpora.word_fit import TimeChanges, with_entity_times
 from slue_ner.text.borders import find_words
@@ -156,11 +156,12 @@ def own_utterance(
     Raises:
         ValueError: naming the field, what it holds and what it should hold.
     """
-    _check_keys(record, _KEYS, required=("id", "audio", "text"), what="field")
+    _check_keys(record, _KEYS, required=("id", "audio"), what="field")
     split = _string(record, "split") if record.get("split") is not None else "fine-tune"
     if split not in SPLITS:
         raise ValueError(f"split {split!r}; {nearest(split, SPLITS)}")
-    id_, original = _string(record, "id"), _string(record, "text")
+    id_ = _string(record, "id")
+    original = "" if record.get("text") is None else _string(record, "text")
     if not id_:
         raise ValueError("field 'id' is empty; give each line an id of its own")
     speaker = _string(record, "speaker") if record.get("speaker") is not None else None
@@ -241,11 +242,20 @@ def _own_utterances(
             problems.append(f"{source}:{number}: {named}{error}")
             continue
         line_of[utterance.id] = number
-        if line.get("entities") is None:
+        if line.get("text") is None:
+            utterance = replace(utterance, split=UNTRANSCRIBED)
+        elif line.get("entities") is None:
             unlabelled.append(utterance.id)
         utterances.append(utterance)
     refuse(problems, f"of {len(lines)} lines")
-    notes = _held_out(utterances, lines, share)
+    transcribed = [u for u in utterances if u.split != UNTRANSCRIBED]
+    notes = _held_out(transcribed, lines, share)
+    if num_silent := len(utterances) - len(transcribed):
+        notes.append(
+            f"{num_silent} of {len(utterances)} lines have no text and go to "
+            f"{UNTRANSCRIBED}.jsonl, for `slue-ner predict`"
+        )
+    utterances, untranscribed = transcribed, [u for u in utterances if u.split == UNTRANSCRIBED]
     if len(unlabelled) == len(utterances):
         notes += [_NO_ENTITIES] if utterances else []
     elif unlabelled:
@@ -256,7 +266,7 @@ def _own_utterances(
         )
         unknown = set(unlabelled)
         utterances = [replace(u, split=UNLABELLED) if u.id in unknown else u for u in utterances]
-    return utterances, notes
+    return [*utterances, *untranscribed], notes
 
 
 def _held_out(utterances: Sequence[Utterance], lines: Sequence[_Line], share: float) -> list[str]:
@@ -298,12 +308,12 @@ def _from_manifest(source: Path) -> tuple[list[Utterance], list[str]]:
 
 def _check_splits(source: Path, out: Path, splits: dict[str, list[Utterance]]) -> None:
     for name in splits:
-        if name not in (*SPLITS, UNLABELLED):
+        if name not in (*SPLITS, *ASIDE):
             raise ValueError(
                 f"{source}: utterance {splits[name][0].id} is in split {name!r}; "
                 f"{nearest(name, SPLITS)}"
             )
-    for name in (*SPLITS, UNLABELLED):
+    for name in (*SPLITS, *ASIDE):
         if (out / f"{name}.jsonl").resolve() == source.resolve():
             raise ValueError(
                 f"{out}: the manifests would overwrite {source}; choose another folder"
