@@ -6,20 +6,15 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from slue_ner.core.labels import COMBINED
+from slue_ner.core.labels import label_set_for
 from slue_ner.core.types import EntitySpan, Prediction, Utterance
 
-_COLOURS = dict(
-    zip(
-        COMBINED.labels,
-        ("magenta", "bright_blue", "green", "red", "cyan", "yellow", "bright_magenta"),
-        strict=True,
-    )
-)
+_COLOURS = ("magenta", "bright_blue", "green", "red", "cyan", "yellow", "bright_magenta")
+"""Of the labels of a set, in their order and again."""
 
 
 def said(utterance: Utterance) -> Text:
-    """The reference transcript with its entities in combined labels."""
+    """The reference transcript with its entities, in combined labels or one's own."""
     spans = [
         (entity, (entity.start_char, entity.end_char))
         for entity in utterance.entities
@@ -44,12 +39,16 @@ def _highlight(text: str, spans: Sequence[tuple[EntitySpan, tuple[int, int]]]) -
     shown = Text()
     position = 0
     for entity, (start, end) in sorted(spans, key=lambda item: item[1]):
-        label = None if entity.label is None else COMBINED.convert(entity.label)
+        if entity.label is None:
+            continue
+        shown_in = label_set_for([entity.label])
+        label = shown_in.convert(entity.label)
         if label is None:
             continue
+        colour = _COLOURS[shown_in.labels.index(label) % len(_COLOURS)]
         shown.append(text[position:start])
-        shown.append(f"[{text[start:end]}]", style=f"bold {_COLOURS[label]}")
-        shown.append(label, style=_COLOURS[label])
+        shown.append(f"[{text[start:end]}]", style=f"bold {colour}")
+        shown.append(label, style=colour)
         position = end
     shown.append(text[position:])
     return shown

@@ -143,7 +143,7 @@ def _add_text(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--labels",
-        choices=("combined", "raw"),
+        metavar="SET",
         default="combined",
         help="set of the entity marks, as in task.labels (default: combined)",
     )

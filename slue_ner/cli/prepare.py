@@ -118,8 +118,13 @@ def _word_times(options: argparse.Namespace, progress: Progress) -> PreparedData
 
 
 def _jsonl(options: argparse.Namespace, progress: Progress) -> PreparedDataset:
+    from slue_ner.core.own_labels import know_labels_beside, read_label_set
     from slue_ner.data.corpora.jsonl import prepare_jsonl
 
+    if options.labels is None:
+        know_labels_beside(Path(options.source))
+    else:
+        read_label_set(options.labels)
     return prepare_jsonl(
         Path(options.source),
         options.out,
@@ -213,6 +218,13 @@ def _slue_nel_options(parser: argparse.ArgumentParser) -> None:
 def _jsonl_options(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "fields, splits and what may be missing: docs/own_data.md"
     parser.add_argument("source", help='lines of {"id", "audio", "text", "entities": [...]}')
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="YAML",
+        help="types of your own: a name and a list of labels (default: labels.yaml beside the "
+        "lines, if it is there; else SLUE's)",
+    )
     _common(parser)
     parser.add_argument(
         "--text-is-normalized", action="store_true", help="text is in SLUE's NER form already"

@@ -89,9 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--labels",
-        choices=("combined", "raw", "as-is"),
-        default="combined",
-        help="label set of NER and corrected NEL (default: combined, as SLUE reports)",
+        metavar="SET",
+        help="label set of NER and corrected NEL: combined, raw, one of your own, or as-is "
+        "(default: combined, as SLUE reports, or that of your own that the references are in)",
     )
     parser.add_argument(
         "--missing-as-empty",

@@ -13,7 +13,6 @@ from slue_ner.data.corpora.dataset import UNTRANSCRIBED
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from slue_ner.core.labels import LabelSet
     from slue_ner.core.types import EntitySpan, Prediction, Utterance
 
 _EXAMPLE = """examples:
@@ -119,24 +118,22 @@ def clean(prediction: Prediction) -> Prediction:
     file and are scored, but nobody wants to read them. Words that were nothing else keep one, so
     that entities stay where they are.
     """
-    marks = "".join({mark for labels in _label_sets() for mark in labels.marks})
+    from slue_ner.core.labels import LABEL_SETS
+
+    marks = "".join({mark for labels in LABEL_SETS.values() for mark in labels.marks})
     table = str.maketrans("", "", marks)
     words = [word.translate(table) or word for word in prediction.text.split()]
     return replace(prediction, text=" ".join(words))
 
 
-def _label_sets() -> tuple[LabelSet, LabelSet]:
-    from slue_ner.core.labels import COMBINED, RAW
-
-    return COMBINED, RAW
-
-
 def _keys(entities: Iterable[EntitySpan]) -> Counter[_Key]:
-    from slue_ner.core.labels import COMBINED
+    from slue_ner.core.labels import label_set_for
 
     keys: Counter[_Key] = Counter()
     for entity in entities:
-        label = None if entity.label is None else COMBINED.convert(entity.label)
+        label = None
+        if entity.label is not None:
+            label = label_set_for([entity.label]).convert(entity.label)
         if label is not None:
             keys[label, entity.phrase or ""] += 1
     return keys
@@ -208,7 +205,6 @@ def _files(options: argparse.Namespace) -> tuple[Path, Path]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from slue_ner.core.labels import COMBINED
 
     parser = argparse.ArgumentParser(
         prog="slue-ner show",
@@ -221,9 +217,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--references", type=Path, metavar="MANIFEST", help="default: of the run")
     parser.add_argument("--split", help="of a run (default: the first that it predicted)")
     parser.add_argument("--errors", action="store_true", help="only utterances with a wrong entity")
-    parser.add_argument(
-        "--label", choices=COMBINED.labels, help="only with such an entity (with a wrong one)"
-    )
+    parser.add_argument("--label", help="only with such an entity (with a wrong one)")
     parser.add_argument("--id", nargs="+", help="only these utterances")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="as a picture, not on the screen")
     parser.add_argument("--limit", type=int, default=10, help="at most so many (default: 10)")

@@ -5,7 +5,7 @@ Source: slue-toolkit, as restated in the SLUE paper (arXiv:2111.10367, table of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -43,7 +43,7 @@ RAW_TO_COMBINED: Mapping[str, str | None] = MappingProxyType(
 class LabelSet:
     """A closed set of labels and the one character that opens each in a tagged transcript.
 
-    The two sets share characters with different meanings (``!`` is CARDINAL in one and LAW in
+    The sets share characters with different meanings (``!`` is CARDINAL in one and LAW in
     the other), so whoever stores symbols must store the set's name beside them.
     """
 
@@ -70,11 +70,17 @@ class LabelSet:
         Combined labels map to themselves, raw ones through the official map.
 
         Raises:
-            ValueError: for a label of neither set, or a combined label asked to become raw.
+            ValueError: for a label of another set, or a combined label asked to become raw.
         """
         check_label(label)
         if label in self.symbols:
             return label
+        if label not in OFFICIAL_LABELS or self.name not in ("raw", "combined"):
+            others = [known.name for known in LABEL_SETS.values() if label in known.symbols]
+            raise ValueError(
+                f"label {label!r} is not of the {self.name} label set but of {others[-1]}; use "
+                f"that (task.labels={others[-1]}, --labels {others[-1]})"
+            )
         if self.name == "raw":
             raise ValueError(
                 f"label {label!r} is a combined one and cannot be turned back into a raw one; "
@@ -124,14 +130,24 @@ COMBINED = LabelSet(
     ),
 )
 
-LABEL_SETS: Mapping[str, LabelSet] = MappingProxyType({"raw": RAW, "combined": COMBINED})
-ALL_LABELS = frozenset(RAW.labels) | frozenset(COMBINED.labels)
+LABEL_SETS: dict[str, LabelSet] = {"raw": RAW, "combined": COMBINED}
+"""All that this process knows; ``core.own_labels`` adds those of one's own."""
+
+OFFICIAL_LABELS = frozenset(RAW.labels) | frozenset(COMBINED.labels)
+
+
+def known_labels() -> frozenset[str]:
+    """The labels of all known sets."""
+    return OFFICIAL_LABELS.union(*(known.labels for known in LABEL_SETS.values()))
 
 
 def check_label(label: str) -> None:
-    """Raise ``ValueError`` for a label that is neither raw nor combined."""
-    if label not in ALL_LABELS:
-        raise ValueError(f"unknown entity label {label!r}; {nearest(label, ALL_LABELS)}")
+    """Raise ``ValueError`` for a label of no known set."""
+    if label not in OFFICIAL_LABELS and label not in known_labels():
+        raise ValueError(
+            f"unknown entity label {label!r}; {nearest(label, known_labels())} (labels of your own "
+            "stand in labels.yaml beside the file, docs/own_data.md)"
+        )
 
 
 def label_set(name: str) -> LabelSet:
@@ -143,3 +159,18 @@ def label_set(name: str) -> LabelSet:
     if name not in LABEL_SETS:
         raise ValueError(f"unknown label set {name!r}; {nearest(name, LABEL_SETS)}")
     return LABEL_SETS[name]
+
+
+def label_set_for(labels: Iterable[str]) -> LabelSet:
+    """The set that these labels are reported in: combined, as SLUE does, or one's own.
+
+    Raises:
+        ValueError: for labels that no single set holds.
+    """
+    found = frozenset(labels)
+    if found <= OFFICIAL_LABELS:
+        return COMBINED
+    for known in LABEL_SETS.values():
+        if found <= frozenset(known.labels):
+            return known
+    raise ValueError(f"no label set holds all of {', '.join(sorted(found))}; score them apart")

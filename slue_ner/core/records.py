@@ -22,6 +22,7 @@ from slue_ner.core.canonical_records import (
 )
 from slue_ner.core.files import atomic_path
 from slue_ner.core.lines import json_object, numbered_lines
+from slue_ner.core.own_labels import keep_labels_beside, know_labels_beside
 from slue_ner.core.suggest import nearest
 from slue_ner.core.types import EntitySpan, Prediction, TokenSpan, Utterance, Word
 from slue_ner.core.validation import check_prediction, check_utterance
@@ -67,6 +68,7 @@ def read_manifest(
         ValueError: for a malformed line or an id that occurs twice, as ``file:line: what``.
     """
     path = Path(path)
+    know_labels_beside(path)
     folder = path.parent.absolute()
     changes = Changes()
 
@@ -94,12 +96,15 @@ def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
             audio = Path(os.path.relpath(audio, folder))
         return utterance_to_json(replace(utterance, audio=audio))
 
+    utterances = list(utterances)
+    keep_labels_beside(Path(path), (entity for u in utterances for entity in u.entities))
     _write_records(path, (line(utterance) for utterance in utterances))
 
 
 def read_predictions(path: Path, *, note: Note = warn) -> list[Prediction]:
     """Read and check a predictions file; form, note and errors as in ``read_manifest``."""
     changes = Changes()
+    know_labels_beside(Path(path))
 
     def parse(record: Json) -> Prediction:
         prediction = canonical_prediction(prediction_from_json(record), changes)
@@ -113,6 +118,8 @@ def read_predictions(path: Path, *, note: Note = warn) -> list[Prediction]:
 
 def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
     """Write predictions atomically, one a line."""
+    predictions = list(predictions)
+    keep_labels_beside(Path(path), (e for p in predictions for e in p.entities or ()))
     _write_records(path, (prediction_to_json(prediction) for prediction in predictions))
 
 

@@ -25,7 +25,7 @@ from slue_ner.decoding.frame_spans import (
     typed_parts,
 )
 from slue_ner.evaluation.counts import Counts
-from slue_ner.evaluation.joining import LabelChoice, relabel
+from slue_ner.evaluation.joining import relabel
 from slue_ner.evaluation.nel_corrected import frame_counts_corrected
 from slue_ner.evaluation.nel_official import frame_counts_official
 
@@ -288,8 +288,8 @@ def _by_label(
 ) -> dict[str, dict[str, list[EntitySpan]]]:
     """The entities of references by type, in the terms of the types' label set, and by id."""
     gold: dict[str, dict[str, list[EntitySpan]]] = {label: {} for label in types}
-    choice: LabelChoice = "combined" if set(types) <= set(COMBINED.labels) else "raw"
-    assert set(types) <= set(LABEL_SETS[choice].labels)
+    sets = (COMBINED, *LABEL_SETS.values())
+    choice = next(known.name for known in sets if set(types) <= set(known.labels))
     for reference in references if types else ():
         where = f"utterance {reference.id}"
         for entity in relabel(reference.entities, labels=choice, where=where):

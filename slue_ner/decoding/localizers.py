@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from slue_ner.core.labels import COMBINED, RAW, LabelSet
+from slue_ner.core.labels import COMBINED, LABEL_SETS, LabelSet
 from slue_ner.core.suggest import nearest
 from slue_ner.core.time import FrameGrid, Seconds
 from slue_ner.core.types import EntitySpan, Prediction, TokenSpan, Word
@@ -113,9 +113,10 @@ def marks_of(predictions: Iterable[Prediction]) -> LabelSet | None:
     Returns:
         The set; ``None`` when neither reads back, as in a cascade.
     """
+    sets = (COMBINED, *(known for known in LABEL_SETS.values() if known is not COMBINED))
     decoded = [p for p in predictions if p.tokens is not None and p.error is None]
     return next(
-        (labels for labels in (COMBINED, RAW) if all(_reads_back(p, labels) for p in decoded)),
+        (labels for labels in sets if all(_reads_back(p, labels) for p in decoded)),
         None,
     )
 

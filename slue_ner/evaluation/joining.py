@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal, get_args
 
-from slue_ner.core.labels import label_set
+from slue_ner.core.labels import LABEL_SETS, label_set, label_set_for
 from slue_ner.core.listing import shown
 from slue_ner.core.suggest import nearest
 from slue_ner.core.types import EntitySpan, Prediction, Utterance
@@ -85,14 +84,20 @@ def _scorable(prediction: Prediction | None, id: str) -> Prediction:
     return prediction
 
 
-LabelChoice = Literal["combined", "raw", "as-is"]
+LabelChoice = str
+"""The name of a label set, or ``as-is``."""
 
 
 def check_choice(labels: str) -> None:
-    """Raise ``ValueError`` for a choice other than ``combined``, ``raw`` and ``as-is``."""
-    if labels not in get_args(LabelChoice):
-        hint = nearest(labels, get_args(LabelChoice))
-        raise ValueError(f"unknown choice of labels {labels!r}; {hint}")
+    """Raise ``ValueError`` for a choice other than ``as-is`` and the known label sets."""
+    known = (*LABEL_SETS, "as-is")
+    if labels not in known:
+        raise ValueError(f"unknown choice of labels {labels!r}; {nearest(labels, known)}")
+
+
+def usual_choice(utterances: Iterable[Utterance]) -> LabelChoice:
+    """``combined``, as SLUE reports, or the set of one's own that the entities are labelled in."""
+    return label_set_for(e.label for u in utterances for e in u.entities if e.label).name
 
 
 def relabel(
@@ -102,8 +107,8 @@ def relabel(
 
     Args:
         entities: of a reference or a prediction; one without a label is kept as it is.
-        labels: ``combined`` maps raw labels and drops the five types SLUE drops; ``raw`` accepts
-            raw labels only; ``as-is`` changes nothing.
+        labels: ``combined`` maps raw labels and drops the five types SLUE drops; ``raw`` and
+            sets of one's own accept their own labels only; ``as-is`` changes nothing.
         where: whose entities these are, for the error.
 
     Raises:

@@ -12,7 +12,7 @@ from slue_ner.core.records import SCHEMA
 from slue_ner.core.types import Prediction, Utterance
 from slue_ner.evaluation.bootstrap import BootstrapOptions, Intervals, clusters, make_intervals
 from slue_ner.evaluation.counts import Counts
-from slue_ner.evaluation.joining import NUM_NAMED, LabelChoice, check_choice, join
+from slue_ner.evaluation.joining import NUM_NAMED, LabelChoice, check_choice, join, usual_choice
 from slue_ner.evaluation.nel import NelScore, why_not_localized
 from slue_ner.evaluation.ner import EntityScore
 from slue_ner.evaluation.statistics import Statistics, measure
@@ -77,7 +77,7 @@ def score(
     references: Sequence[Utterance],
     predictions: Sequence[Prediction],
     *,
-    labels: LabelChoice = "combined",
+    labels: LabelChoice | None = None,
     missing_as_empty: bool = False,
     intervals: BootstrapOptions | None = None,
     seen_phrases: Collection[str] | None = None,
@@ -91,8 +91,8 @@ def score(
     Args:
         references: what was said; nothing in them is normalised.
         predictions: one for each reference, joined by id, in any order.
-        labels: acts on every ``ner`` figure and on corrected NEL; ``combined`` is what SLUE
-            reports.
+        labels: acts on every ``ner`` figure and on corrected NEL; ``None`` is
+            ``combined``, what SLUE reports, or the set of one's own that references are in.
         missing_as_empty: score a reference without prediction as missed.
         intervals: how to make them; ``None`` for none.
         seen_phrases: entity phrases of the training manifest, for ``ner_seen`` and
@@ -103,6 +103,7 @@ def score(
             that are not there, and entities that are known of some predictions and not of
             others, naming the utterance.
     """
+    labels = usual_choice(references) if labels is None else labels
     check_choice(labels)
     joined = join(references, predictions, missing_as_empty=missing_as_empty)
     phrases = None if seen_phrases is None else frozenset(seen_phrases)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from slue_ner.core.labels import COMBINED, LabelSet
+from slue_ner.core.labels import LabelSet, label_set_for
 from slue_ner.core.types import EntitySpan, Prediction, Progress, Utterance, Word
 from slue_ner.data.loading.text_batch import Sentence, SentenceDataset, TextBatch, text_pass
 from slue_ner.models.taggers.spacy_tagger import SpacyTagger
@@ -26,7 +26,7 @@ def tag_words(
     tagger: WordTagger,
     sentences: Sequence[Sequence[str]],
     *,
-    labels: LabelSet = COMBINED,
+    labels: LabelSet | None = None,
     batch_size: int = 32,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
@@ -39,7 +39,8 @@ def tag_words(
     Args:
         tagger: a trained model; it is moved to ``device`` and put in eval mode.
         sentences: their words, in SLUE's NER form; a sentence may have none.
-        labels: what entities are called in the result.
+        labels: what entities are called in the result; ``None`` for combined labels, or those of
+            one's own that the tagger knows.
         batch_size: sentences a batch; changes speed and memory, not results.
         device: where to run; spaCy stays on the CPU.
         progress: called with sentences done and in all.
@@ -59,7 +60,7 @@ def tag_words(
         entities: list[EntitySpan] = []
         for entity in from_bio(words, tagger.in_bio(tags)):
             assert entity.label is not None and entity.words is not None
-            label = labels.convert(entity.label)
+            label = (labels or label_set_for([entity.label])).convert(entity.label)
             if label is not None:
                 score = None if sure is None else _geometric_mean(sure[slice(*entity.words)])
                 entities.append(replace(entity, label=label, score=score))
@@ -157,7 +158,7 @@ def cascade(
     predictions: Sequence[Prediction],
     tagger: WordTagger,
     *,
-    labels: LabelSet = COMBINED,
+    labels: LabelSet | None = None,
     batch_size: int = 32,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
@@ -172,7 +173,8 @@ def cascade(
     Args:
         predictions: of a recogniser.
         tagger: text NER.
-        labels: what entities are called in the result.
+        labels: what entities are called in the result; ``None`` for combined labels, or those of
+            one's own that the tagger knows.
         batch_size: sentences a batch; changes speed and memory, not results.
         device: where to run; spaCy stays on the CPU.
         progress: called with utterances done and in all.
@@ -203,7 +205,7 @@ def gold_text(
     utterances: Sequence[Utterance],
     tagger: WordTagger,
     *,
-    labels: LabelSet = COMBINED,
+    labels: LabelSet | None = None,
     batch_size: int = 32,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
@@ -217,7 +219,8 @@ def gold_text(
     Args:
         utterances: their ``text`` is read; their entities are not.
         tagger: text NER.
-        labels: what entities are called in the result.
+        labels: what entities are called in the result; ``None`` for combined labels, or those of
+            one's own that the tagger knows.
         batch_size: sentences a batch; changes speed and memory, not results.
         device: where to run; spaCy stays on the CPU.
         progress: called with utterances done and in all.

@@ -47,7 +47,8 @@ class CTC(Task):
 
     Attributes:
         target: ``plain`` words (speech recognition) or ``tagged`` ones (end-to-end NER).
-        labels: label set of the entity marks, ``combined`` or ``raw``; unused when plain.
+        labels: label set of the entity marks, ``combined``, ``raw`` or one's own; unused when
+            plain.
         monitor: ``f1`` or ``wer`` on tune; decides which checkpoint is best.
     """
 
@@ -60,8 +61,6 @@ class CTC(Task):
     def __post_init__(self) -> None:
         if self.target not in ("plain", "tagged"):
             raise ValueError(f"task.target={self.target!r} should be plain or tagged")
-        if self.labels not in ("combined", "raw"):
-            raise ValueError(f"task.labels={self.labels!r} should be combined or raw")
         if self.monitor not in ("f1", "wer"):
             raise ValueError(f"task.monitor={self.monitor!r} should be f1 or wer")
         if self.target == "plain" and self.monitor == "f1":

@@ -71,8 +71,8 @@ class FrameClassification(Task):
         scheme: ``binary`` (entity or not), ``bio`` (one class a frame: outside, or beginning or
             inside of a type) or ``per_label`` (a binary question a type, so that entities may
             overlap).
-        labels: label set, ``combined`` or ``raw``; entities that it drops are no entities, also
-            under ``binary``.
+        labels: label set, ``combined``, ``raw`` or one's own; entities that it drops are no
+            entities, also under ``binary``.
         head: what stands between the encoder and the classes.
         gamma: of the focal loss; 0 for plain cross-entropy.
         positive_weight: factor of the loss of entity frames, which are few.
@@ -97,7 +97,6 @@ class FrameClassification(Task):
     def __post_init__(self) -> None:
         for name, allowed in (
             ("scheme", ("binary", "bio", "per_label")),
-            ("labels", ("combined", "raw")),
             ("ctc_target", ("plain", "tagged")),
         ):
             if getattr(self, name) not in allowed:

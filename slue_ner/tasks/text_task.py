@@ -14,7 +14,7 @@ from seqeval.metrics import f1_score
 from torch import Tensor
 from torch.nn import functional
 
-from slue_ner.core.labels import COMBINED, RAW, LabelSet
+from slue_ner.core.labels import RAW, LabelSet, label_set_for
 from slue_ner.core.listing import counted
 from slue_ner.core.records import read_predictions
 from slue_ner.core.run_files import TAGGER_FOLDER
@@ -346,7 +346,7 @@ def asr_sentences(gold: Sequence[Sentence], predictions: Sequence[Prediction]) -
 def _labels(utterances: Sequence[Utterance]) -> LabelSet:
     """Raw labels where all are known as such; hub data may know only the combined ones."""
     found = {entity.label for utterance in utterances for entity in utterance.entities}
-    return RAW if found <= set(RAW.labels) else COMBINED
+    return RAW if found <= set(RAW.labels) else label_set_for(filter(None, found))
 
 
 def _report(tagger: TextTagger) -> AdaptationReport:

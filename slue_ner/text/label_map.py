@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from slue_ner.core.labels import ALL_LABELS, check_label
+from slue_ner.core.labels import check_label, known_labels
 from slue_ner.core.suggest import nearest
 from slue_ner.text.bio import OUTSIDE
 
@@ -99,7 +99,7 @@ def _by_name(type: str, types: Sequence[str]) -> str | None:
         return "PERSON"
     if name == "LOC" and "GPE" not in map(_as_written_here, types):
         return "PLACE"
-    return name if name in ALL_LABELS else None
+    return name if name in known_labels() else None
 
 
 def _as_written_here(type: str) -> str:

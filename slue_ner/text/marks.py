@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-from slue_ner.core.labels import COMBINED, LABEL_SETS, RAW, RAW_TO_COMBINED, LabelSet
+from slue_ner.core.labels import COMBINED, LABEL_SETS, RAW, RAW_TO_COMBINED, LabelSet, label_set_for
 from slue_ner.core.types import EntitySpan, Utterance, Word
 from slue_ner.text.markup import DELIMITER, from_symbols, read_tagged, tagged_words, to_symbols
 from slue_ner.text.vocabulary import Vocabulary
 
-_MARKS = frozenset(mark for labels in LABEL_SETS.values() for mark in labels.marks)
+
+def _marks() -> frozenset[str]:
+    return frozenset(mark for labels in LABEL_SETS.values() for mark in labels.marks)
 
 
 def survives(utterance: Utterance, labels: LabelSet | None) -> bool:
@@ -25,7 +27,7 @@ def survives(utterance: Utterance, labels: LabelSet | None) -> bool:
         utterance: to write.
         labels: the set of the entity marks; ``None`` for plain words, where only ``|`` is lost.
     """
-    if _MARKS.isdisjoint(utterance.text) and DELIMITER not in utterance.text:
+    if _marks().isdisjoint(utterance.text) and DELIMITER not in utterance.text:
         return True  # nothing that a recogniser writes by itself
     words = tuple(utterance.text.split())
     written = words if labels is None else tagged_words(utterance, labels)
@@ -39,7 +41,13 @@ def survives(utterance: Utterance, labels: LabelSet | None) -> bool:
 
 
 def survives_everywhere(utterance: Utterance) -> bool:
-    """Whether it survives in both label sets; where it has no raw labels, its words in the raw."""
+    """Whether it survives in both label sets; where it has no raw labels, its words in the raw.
+
+    One with labels of one's own need only survive in that set.
+    """
+    own = label_set_for(entity.label for entity in utterance.entities if entity.label)
+    if own is not COMBINED:
+        return survives(utterance, own)
     if any(entity.label not in RAW_TO_COMBINED for entity in utterance.entities):
         return survives(utterance, COMBINED) and survives(replace(utterance, entities=()), RAW)
     return survives(utterance, COMBINED) and survives(utterance, RAW)
@@ -94,7 +102,7 @@ def _written(utterance: Utterance, labels: LabelSet) -> list[tuple[str, str | No
 def _cleaned(word: str) -> list[str]:
     """What is left of a word; a comma that the ASR form keeps does not save a mark."""
     pieces = word.split(DELIMITER)
-    return [piece for piece in pieces if piece and piece.rstrip(",") not in _MARKS]
+    return [piece for piece in pieces if piece and piece.rstrip(",") not in _marks()]
 
 
 def _timed_words(words: Sequence[Word] | None) -> tuple[tuple[Word, ...] | None, list[int]]:

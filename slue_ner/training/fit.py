@@ -16,6 +16,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 
+from slue_ner.core.own_labels import keep_labels_beside
 from slue_ner.core.run_files import (
     CHECKPOINTS,
     CONFIG_FILE,
@@ -75,6 +76,9 @@ def fit(config: RunConfig, run_dir: Path, *, console: Console) -> Fit:
         num_ranks=num_ranks,
         vocabulary=Vocabulary.load(symbols) if symbols.is_file() else None,
     )
+    if rank == 0:
+        every = [*data.train, *data.tune]
+        keep_labels_beside(run_dir / CONFIG_FILE, (e for u in every for e in u.entities))
     built = config.task.build(config, data)
     for name, write in built.files.items() if rank == 0 else ():
         write(run_dir / name)

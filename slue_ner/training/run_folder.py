@@ -18,6 +18,7 @@ from torch import nn
 
 from slue_ner.core.files import read_json, sha256, sweep, write_json, write_text
 from slue_ner.core.locks import held
+from slue_ner.core.own_labels import know_labels_beside
 from slue_ner.core.processes import own_rank
 from slue_ner.core.run_files import (
     BEST_WEIGHTS,
@@ -78,6 +79,9 @@ class RunFolder:
     """
 
     path: Path
+
+    def __post_init__(self) -> None:
+        know_labels_beside(self.path / CONFIG_FILE)
 
     def vocabulary(self) -> Vocabulary:
         """The symbols of its CTC head.

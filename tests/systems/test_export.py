@@ -264,7 +264,7 @@ def test_a_run_that_is_not_finished_is_refused(
     run = tmp_path / "run"
     shutil.copytree(finished("full"), run)
     (run / gone).unlink()
-    with pytest.raises(ValueError, match=rf"run is not a finished run: it has no {gone}"):
+    with pytest.raises(ValueError, match=rf"run (is not a finished run: it )?has no {gone}"):
         export_encoder(run, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
