@@ -2,6 +2,7 @@
 # make tour         compare ways to adapt the shipped encoder, and end to end with a cascade
 # make demo         train a tagger that hears people, on labelled speech beside the checkout or DATA=FOLDER
 # make test         set up and run all checks and tests
+# make docs         write the documentation with its pages of API to build/docs
 # make clean        remove caches and build products; data and runs stay
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help quickstart tour demo test test-fast check benchmarks clean
+.PHONY: help quickstart tour demo test test-fast check benchmarks docs clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -53,6 +54,9 @@ benchmarks: $(READY)
 	$(BIN)/python benchmarks/alignment.py
 	$(BIN)/python benchmarks/localization.py
 	$(BIN)/python benchmarks/ngram.py
+
+docs: $(READY)
+	$(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

@@ -73,12 +73,12 @@ class Outputs:
 class LiveEmissions(Mapping[str, LogProbs]):
     """Emissions of a model, batch by batch as one iterates; only the current batch is kept.
 
-    Iterating leaves out what cannot be read. An id out of turn is computed by itself.
+    Iterating leaves out what cannot be read. An id out of turn is computed by itself. ``kind``,
+    ``symbols`` and ``grid`` are as in ``Emitted``.
 
     Args:
         forward: the model, from waveforms ``(B, S)`` and numbers of samples ``(B,)``.
         utterances: whose emissions these are.
-        kind, symbols, grid: as ``Emitted``.
         batch_seconds: padded seconds of audio a batch; changes speed and memory, not results.
         filled_to: of the encoder.
         device: where to run.

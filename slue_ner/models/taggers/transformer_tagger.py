@@ -268,8 +268,9 @@ _MAX_TOKENS = 512  # as in configs/task/text_ner.yaml; more than SLUE's sentence
 class ReadyTagger(TransformerTagger):
     """A tagger whose tags are of any scheme and any types; a word's is that of its first piece.
 
+    The other arguments are those of ``TransformerTagger``.
+
     Args:
-        model, tokenizer, name, max_tokens: as for ``TransformerTagger``.
         given: labels of its types, as for ``LabelMap``.
         where: what ``given`` was read from.
     """
