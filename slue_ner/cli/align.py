@@ -31,7 +31,7 @@ _EXAMPLE = """examples:
 
 def run(arguments: list[str]) -> int:
     """Align a manifest or predictions, or compare two alignments."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     if options.compare is not None:
         return _compare(*options.compare, page=options.into)
     if options.output is None:
@@ -156,7 +156,8 @@ def _records(path: Path) -> list[Utterance] | list[Prediction]:
     return read_manifest(path) if is_manifest else read_predictions(path)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """What its arguments are and what its help says."""
     parser = argparse.ArgumentParser(
         prog="slue-ner align",
         description="Find when each word of a manifest was spoken, and so each entity, with the "

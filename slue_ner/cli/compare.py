@@ -17,7 +17,7 @@ _EXAMPLE = """example:
 
 def run(arguments: list[str]) -> int:
     """Print the table, or write it into a page between two marks; notes go to stderr."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     format = options.format or _default_format(options)
     if options.into is not None and format != "markdown":
         raise ValueError(f"--into writes Markdown, not {format}; leave one of the two out")
@@ -59,7 +59,8 @@ def _default_format(options: argparse.Namespace) -> str:
     return "terminal" if options.into is None and sys.stdout.isatty() else "markdown"
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """What its arguments are and what its help says."""
     from slue_ner.analysis.columns import COLUMNS
 
     parser = argparse.ArgumentParser(

@@ -6,7 +6,6 @@ import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -17,12 +16,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import slue_ner
+from slue_ner.cli.config_groups import OWN_GROUPS, config_folder
 from slue_ner.core.run_files import RENAMED_KEYS
 from slue_ner.core.suggest import nearest
-
-OWN_GROUPS = ("hydra", "launcher", "experiment")
-"""Groups that steer the composition and are no part of a run's config."""
 
 _SPEECH_GROUPS = ("encoder", "adaptation", "mixing", "head", "augment", "state_cache")
 """Groups that a task which hears nothing leaves empty."""
@@ -50,21 +46,6 @@ _SPEECH_KEYS = tuple(
     f"data.{key}"
     for key in ("batch_seconds", "max_seconds", "num_workers", "short_first", "unlabelled")
 )
-
-
-def config_folder() -> Path:
-    """Absolute path of ``configs/``: inside an installed package, or beside it in a checkout.
-
-    Absolute, because Hydra looks up a relative one beside the console script.
-
-    Raises:
-        ValueError: when neither is there.
-    """
-    package = Path(slue_ner.__file__).resolve().parent
-    for folder in (package / "configs", package.parent / "configs"):
-        if (folder / "train.yaml").is_file():
-            return folder
-    raise ValueError("the configs folder is missing from this installation; install slue-ner again")
 
 
 def compose_config(overrides: Sequence[str]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ _SCORE_EXAMPLE = """example:
 
 def run(arguments: list[str]) -> int:
     """Train or score, as the sub-command says."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     return _train(options) if options.what == "train" else _score(options)
 
 
@@ -86,7 +86,8 @@ def _sentence_options(options: argparse.Namespace) -> SentenceOptions:
     return SentenceOptions(unit=options.unit, target=options.target, labels=options.labels)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """What its arguments are and what its help says."""
     parser = argparse.ArgumentParser(
         prog="slue-ner lm",
         description="N-gram language models for decoding: interpolated modified Kneser-Ney, "

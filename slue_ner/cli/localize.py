@@ -12,7 +12,7 @@ _EXAMPLE = """example:
 
 def run(arguments: list[str]) -> int:
     """Apply a tuned localizer."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     from slue_ner.core.files import check_writable
     from slue_ner.core.records import read_predictions, write_predictions
     from slue_ner.inference.localizing import localize_all, read_localizer
@@ -25,7 +25,8 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """What its arguments are and what its help says."""
     parser = argparse.ArgumentParser(
         prog="slue-ner localize",
         description="Give the entities of a predictions file the times that a tuned localizer "

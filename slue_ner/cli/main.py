@@ -27,6 +27,7 @@ COMMANDS = {
     "show": "what was said and what was predicted, in colour, worst first",
     "compare": "finished runs side by side: terminal, Markdown, CSV, JSON",
     "export": "the encoder of a run as a transformers checkpoint",
+    "completion": "a script for the TAB key in bash, zsh or fish",
 }
 
 _HELP = """usage: slue-ner COMMAND ...

@@ -44,7 +44,7 @@ _OF_TASK = {
 
 def run(arguments: list[str]) -> int:
     """Predict every utterance of a manifest."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     from slue_ner.cli.console import stdout
     from slue_ner.core.files import check_writable
     from slue_ner.core.listing import list_failures
@@ -124,7 +124,8 @@ def _check(options: argparse.Namespace, pipeline: str) -> None:
             raise ValueError(f"{ignored[pipeline]}; leave --batch-seconds and --num-workers out")
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """What its arguments are and what its help says."""
     parser = argparse.ArgumentParser(
         prog="slue-ner predict",
         description="Find the entities in the audio of a manifest with a trained run.",

@@ -43,7 +43,7 @@ _EXAMPLES = """examples:
 
 def run(arguments: list[str]) -> int:
     """Prepare one data set and print what it holds."""
-    parser = _parser()
+    parser = command_parser()
     if arguments and not arguments[0].startswith("-") and arguments[0] not in DATA_SETS:
         known = nearest(arguments[0], DATA_SETS)
         raise ValueError(f"unknown kind of data {arguments[0]!r}; {known}")
@@ -273,7 +273,8 @@ def _synthetic_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(defaults=parser.get_default)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """What its arguments are and what its help says."""
     parser = argparse.ArgumentParser(
         prog="slue-ner prepare",
         description="Turn a data set into manifests that train, predict and score read.",

@@ -14,7 +14,7 @@ _EXAMPLE = """example:
 
 def run(arguments: list[str]) -> int:
     """Score a predictions file; a table by default, JSON on request."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     from slue_ner.cli.console import stdout
     from slue_ner.core.canonical_records import warn
     from slue_ner.core.files import check_writable, write_json
@@ -64,7 +64,8 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """What its arguments are and what its help says."""
     parser = argparse.ArgumentParser(
         prog="slue-ner score",
         description="Compare predictions with a manifest, as SLUE scores them, with intervals. "

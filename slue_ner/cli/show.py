@@ -54,7 +54,7 @@ class Compared:
 
 def run(arguments: list[str]) -> int:
     """Show what differs, worst first."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     if options.limit < 1:
         raise ValueError(f"--limit should be at least 1, got {options.limit}")
     from slue_ner.cli.console import picture_console, stdout, svg
@@ -195,7 +195,8 @@ def _files(options: argparse.Namespace) -> tuple[Path, Path]:
     return manifest, source / PREDICTIONS / f"{split}.jsonl"
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """What its arguments are and what its help says."""
     from slue_ner.core.labels import COMBINED
 
     parser = argparse.ArgumentParser(

@@ -54,7 +54,7 @@ _NUM_SHOWN = 5  # of the best trials
 
 def run(arguments: list[str]) -> int:
     """Tune what the sub-command names."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     tuners = {"frames": _tune_frames, "localizer": _tune_localizer, "decoding": _tune_decoding}
     return tuners[options.what](options)
 
@@ -194,7 +194,8 @@ def _described(trial: Trial) -> str:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """What its arguments are and what its help says."""
     parser = argparse.ArgumentParser(
         prog="slue-ner tune",
         description="Search settings of decoding and localization without running the model again.",

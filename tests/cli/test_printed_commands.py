@@ -57,7 +57,7 @@ def accept(command: Sequence[str]) -> None:
     name, *arguments = command
     if name != "train":
         try:
-            import_module(f"slue_ner.cli.{name}")._parser().parse_args(arguments)
+            import_module(f"slue_ner.cli.{name}").command_parser().parse_args(arguments)
         except SystemExit:
             pytest.fail(f"not taken: slue-ner {shlex.join(command)}")
     elif "-m" in arguments:
