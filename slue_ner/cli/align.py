@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from slue_ner.inference.emitting import Emitted
 
 _EXAMPLE = """examples:
-  slue-ner align runs/quickstart data/mine/dev.jsonl aligned/dev.jsonl
-  slue-ner align runs/quickstart data/mine/dev.jsonl timed.jsonl --predictions predictions.jsonl
-  slue-ner align --compare data/synthetic/dev.jsonl aligned/dev.jsonl
+  slue-ner align runs/quickstart data/mine/dev.jsonl data/mine_timed/dev.jsonl
+  slue-ner align runs/quickstart data/mine/dev.jsonl runs/mine/dev_timed.jsonl \\
+      --predictions runs/mine/dev.jsonl
+  slue-ner align --compare data/mine_by_hand/dev.jsonl data/mine_timed/dev.jsonl
 """
 
 

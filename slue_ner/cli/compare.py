@@ -9,9 +9,9 @@ from pathlib import Path
 _EXAMPLE = """example:
   slue-ner compare runs/quickstart runs/lora
   slue-ner compare runs/strategies --split dev --seeds --sort f1
-  slue-ner compare runs/strategies --columns run,f1,seconds --format csv > strategies.csv
-  slue-ner compare runs/so762 --into page.md --block results
-  slue-ner compare runs/e2e cascade.json gold_text.json   # written by `slue-ner score --json`
+  slue-ner compare runs/strategies --columns run,f1,seconds --format csv > runs/strategies.csv
+  slue-ner compare runs/so762 --into runs/so762.md --block results
+  slue-ner compare runs/e2e runs/cascade.json runs/gold.json   # written by `slue-ner score --json`
 """
 
 

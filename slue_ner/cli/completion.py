@@ -13,15 +13,19 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-_EXAMPLE = """examples, for all shells that start from then on (the folders should be there):
+_HELP = """\
+Print a script with which the TAB key completes commands, options, choices and overrides of
+`slue-ner train`. `source <(slue-ner completion bash)` (or zsh) is for one shell; the examples are
+for all that start from then on, where the folders are there. Fish finds its file by itself, and so
+does bash with the package bash-completion; without it, `source` the file in ~/.bashrc. zsh needs
+    fpath+=~/.zfunc; autoload -Uz compinit; compinit
+in ~/.zshrc.
+"""
+
+_EXAMPLE = """examples:
   slue-ner completion bash > ~/.local/share/bash-completion/completions/slue-ner
   slue-ner completion zsh > ~/.zfunc/_slue-ner
   slue-ner completion fish > ~/.config/fish/completions/slue-ner.fish
-
-Fish and bash-completion look there by themselves; a bash without it needs `source FILE` in
-~/.bashrc, and zsh these lines in ~/.zshrc: fpath+=~/.zfunc; autoload -Uz compinit; compinit. For
-this shell alone (bash or zsh):
-  source <(slue-ner completion bash)
 """
 
 _WORDS = "--words"
@@ -75,7 +79,9 @@ function __slue_ner
         printf '%s\\n' $found
     else
         set -l kept (string match -r '^.*=' -- "$current")
-        printf "$kept%s\\n" (complete -C "'' "(string replace -- "$kept" '' "$current"))
+        for path in (complete -C "'' "(string replace -- "$kept" '' "$current"))
+            printf '%s\\n' "$kept$path"
+        end
     end
 end
 complete -c slue-ner -f -a '(__slue_ner)'
@@ -242,8 +248,7 @@ def command_parser() -> argparse.ArgumentParser:
     """What its arguments are and what its help says."""
     parser = argparse.ArgumentParser(
         prog="slue-ner completion",
-        description="Print a script with which the TAB key completes commands, options, choices "
-        "and overrides of `slue-ner train`.",
+        description=_HELP,
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 _EXAMPLE = """example:
-  slue-ner export runs/mine checkpoints/mine --half
-  slue-ner train encoder=checkpoint encoder.source=checkpoints/mine data.root=data/mine
+  slue-ner export runs/mine runs/mine_encoder --half
+  slue-ner train encoder=checkpoint encoder.source=runs/mine_encoder data.root=data/more name=more
 """
 
 

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 _EXAMPLE = """example:
-  slue-ner localize predictions.jsonl --with localizer.yaml --output localized.jsonl
+  slue-ner localize runs/mine/dev.jsonl --with runs/mine/localizer.yaml \\
+      --output runs/mine/dev_localized.jsonl
 """
 
 

@@ -31,8 +31,8 @@ NUM_SHOWN = 6
 _NEXT = """
 what to run next:
   slue-ner compare {run} {lm}/quickstart_lm.json    # without and with the language model
-  slue-ner predict {run} --manifest {data}/dev.jsonl --output dev.jsonl --lm {lm}/tagged.ngram
-  slue-ner score --references {data}/dev.jsonl --predictions dev.jsonl
+  slue-ner predict {run} --manifest {data}/dev.jsonl --output {lm}/dev.jsonl --lm {lm}/tagged.ngram
+  slue-ner score --references {data}/dev.jsonl --predictions {lm}/dev.jsonl
   slue-ner train experiment=quickstart trainer.devices=1 name=three_layers adaptation=truncate
   slue-ner prepare slue-voxpopuli asapp/slue data/slue_voxpopuli    # the real thing
 """

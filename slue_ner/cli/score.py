@@ -7,8 +7,10 @@ import json
 import sys
 from pathlib import Path
 
-_EXAMPLE = """example:
-  slue-ner score --references data/synthetic/test.jsonl --predictions predictions.jsonl --json -
+_EXAMPLE = """examples:
+  slue-ner score --references data/mine/dev.jsonl --predictions runs/mine/predictions/dev.jsonl
+  slue-ner score --references data/mine/dev.jsonl --predictions runs/cascade.jsonl \\
+      --json runs/cascade.json
 """
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _EXAMPLE = """examples:
   slue-ner show runs/quickstart
   slue-ner show runs/quickstart --split test --label PLACE --limit 5
-  slue-ner show predictions.jsonl --references data/mine/dev.jsonl --id dev_0413
+  slue-ner show runs/cascade.jsonl --references data/mine/dev.jsonl --id dev_0413
 """
 
 _PICTURE_WIDTH = 130

@@ -27,22 +27,6 @@ def test_help_comes_at_once_and_without_torch():
         assert command in done.stdout
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_with_an_example(slue_ner, command):
-    ended = slue_ner(command, "--help")
-    assert ended.status == 0
-    example = ended.out.split("example", 1)[1]
-    assert f"slue-ner {command}" in example
-    assert ended.err == ""
-
-
-@pytest.mark.parametrize("kind", ["slue-voxpopuli", "jsonl", "synthetic"])
-def test_every_kind_of_data_has_help(slue_ner, kind):
-    ended = slue_ner("prepare", kind, "--help")
-    assert ended.status == 0
-    assert f"slue-ner prepare {kind}" in ended.out
-
-
 def test_the_version_is_printed(slue_ner):
     assert slue_ner("--version").out.startswith("slue-ner 0.")
 
