@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from slue_ner.cli.config_groups import OWN_GROUPS, config_folder
+from slue_ner.cli.config_groups import OWN_GROUPS, choose, config_folder, group_choices
 from slue_ner.core.run_files import RENAMED_KEYS
 from slue_ner.core.suggest import nearest
 
@@ -98,10 +98,23 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
         try:
             parsed.append(parser.parse_override(override))
         except HydraException as error:
-            raise ValueError(
-                f"override {override!r} cannot be read; write it as group=name or a.b=1"
-            ) from error
+            raise ValueError(f"override {override!r} {_unreadable(override)}") from error
     return parsed
+
+
+def _unreadable(override: str) -> str:
+    """What is wrong with an override that Hydra cannot parse; mostly it has no value."""
+    groups = group_choices()
+    group, _, name = override.replace("/", ".").partition(".")
+    if name in groups.get(group, ()):
+        return f"has no value; write it as {group}={name}"
+    values = _keys(compose_config([]))
+    if override not in values:
+        return "cannot be read; write it as group=name or a.b=1"
+    value = values[override]
+    if isinstance(value, dict):
+        return f"is a section; write it as {override}.KEY=VALUE, with one of {', '.join(value)}"
+    return f"has no value; write it as {override}=VALUE (now {value})"
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -121,9 +134,12 @@ def plain(config: DictConfig) -> dict[str, Any]:
 def explain(error: Exception) -> str:
     """Hydra's message as one sentence, with the nearest known name where there is one."""
     message = str(error)
-    option = re.search(r"(?:In '[^']*': )?Could not find '([\w/.-]+)/([^'/]+)'", message)
+    option = re.search(r"(?:In '[^']*': )?Could not find '([\w/.-]+/[^']+)'", message)
     if option:
-        group, name = option.groups()
+        group, _, name = option[1].partition("/")
+        if "/" in name and group in (groups := group_choices()):
+            return f"{group}={name} is unknown; {choose(group, groups[group], path=name)}"
+        group, _, name = option[1].rpartition("/")
         known = sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
         hint = nearest(name, known)
         choices = "" if hint.startswith("known") else f" (choices: {', '.join(known)})"
@@ -170,10 +186,11 @@ def _nearest_key(key: str) -> str:
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(values)}"
 
 
-def _keys(values: dict[str, Any], prefix: str = "") -> list[str]:
-    keys: list[str] = []
+def _keys(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Sections and values under their dotted keys."""
+    keys: dict[str, Any] = {}
     for key, value in values.items():
-        keys.append(f"{prefix}{key}")
+        keys[f"{prefix}{key}"] = value
         if isinstance(value, dict):
-            keys += _keys(value, f"{prefix}{key}.")
+            keys |= _keys(value, f"{prefix}{key}.")
     return keys

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +30,38 @@ def config_folder() -> Path:
         if (folder / "train.yaml").is_file():
             return folder
     raise ValueError("the configs folder is missing from this installation; install slue-ner again")
+
+
+_PATHS = {
+    "encoder": ", or a checkpoint as encoder=checkpoint encoder.source={}",
+    "data": ", or a folder with manifests as data.root={}",
+}
+"""Groups for which a path has another place."""
+
+
+def check_choice(group: str, name: str, known: Sequence[str]) -> None:
+    """Refuse what nobody would call a choice; of others Hydra knows whether they are there.
+
+    Raises:
+        ValueError: in one sentence with the choices.
+    """
+    if name in known:
+        return
+    if not name:
+        what = "names no choice"
+    elif "/" in name and (name.endswith("/") or Path(name).is_dir()):
+        what = "is a folder"
+    elif re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", name):
+        what = "is a number"
+    else:
+        return
+    raise ValueError(f"{group}={name} {what}; {choose(group, known, path=name)}")
+
+
+def choose(group: str, known: Sequence[str], *, path: str = "") -> str:
+    """What to write for a group: a choice by name, or what a path may have meant."""
+    elsewhere = _PATHS.get(group, "").format(path.rstrip("/")) if "/" in path else ""
+    return f"choose one as {group}=NAME (choices: {', '.join(known)}){elsewhere}"
 
 
 def group_choices(own: Sequence[Path] = ()) -> dict[str, list[str]]:

@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         rows = "\n".join(f"  {name:<12}{summary}" for name, summary in COMMANDS.items())
-        print(_HELP.format(commands=rows))
+        print(_HELP.format(commands=rows), end="")
         return 0
     if arguments[0] == "--version":
         print(f"slue-ner {__version__}")

@@ -169,12 +169,14 @@ def _labels_of(one: Compared, only_wrong: bool) -> set[str]:
 
 def _files(options: argparse.Namespace) -> tuple[Path, Path]:
     """The manifest and the predictions."""
-    from slue_ner.core.run_files import CONFIG_FILE, PREDICTIONS, read_config
+    from slue_ner.core.run_files import CONFIG_FILE, PREDICTIONS, but_holds_runs, read_config
 
     source: Path = options.source
     if not (source / CONFIG_FILE).is_file():
         if source.is_dir():
-            raise ValueError(f"{source} is not a run folder: it has no {CONFIG_FILE}")
+            raise ValueError(
+                f"{source} is not a run folder: it has no {CONFIG_FILE}{but_holds_runs(source)}"
+            )
         if options.references is None:
             raise ValueError(f"{source} is a predictions file; give its manifest by --references")
         if options.split is not None:

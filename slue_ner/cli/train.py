@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from slue_ner.cli.config_groups import YAML, group_choices
+from slue_ner.cli.config_groups import YAML, check_choice, choose, group_choices
 
 OPTIONS = {
     "-m": "run every combination of comma-separated choices and values",
@@ -71,16 +71,19 @@ def with_own_configs(arguments: list[str]) -> list[str]:
     """``--config-dir FOLDER`` and ``GROUP=FILE.yaml`` as overrides that Hydra understands.
 
     Raises:
-        ValueError: for a folder or a file that is not there.
+        ValueError: for a folder or a file that is not there, and for a group without a choice.
     """
     rest, folders = own_folders(arguments)
     groups = group_choices(folders)
     for place, argument in enumerate(rest):
-        group, _, value = argument.partition("=")
-        choices = value.split(",")  # of a sweep
-        if group not in groups or not any(c.endswith(YAML) for c in choices):
+        group, equals, value = argument.partition("=")
+        if group not in groups:
             continue
+        if not equals:
+            raise ValueError(f"{group} is a group of configs; {choose(group, groups[group])}")
+        choices = value.split(",")  # of a sweep
         for i, choice in enumerate(choices):
+            check_choice(group, choice, groups[group])
             if choice.endswith(YAML):
                 if not Path(choice).is_file():
                     raise ValueError(f"{argument}: no such file; give a choice by name, or a file")
