@@ -105,16 +105,17 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
 def _unreadable(override: str) -> str:
     """What is wrong with an override that Hydra cannot parse; mostly it has no value."""
     groups = group_choices()
-    group, _, name = override.replace("/", ".").partition(".")
+    key = override.lstrip("+~")
+    group, _, name = key.replace("/", ".").partition(".")
     if name in groups.get(group, ()):
         return f"has no value; write it as {group}={name}"
     values = _keys(compose_config([]))
-    if override not in values:
+    if key not in values:
         return "cannot be read; write it as group=name or a.b=1"
-    value = values[override]
+    value = values[key]
     if isinstance(value, dict):
-        return f"is a section; write it as {override}.KEY=VALUE, with one of {', '.join(value)}"
-    return f"has no value; write it as {override}=VALUE (now {value})"
+        return f"is a section; write it as {key}.KEY=VALUE, with one of {', '.join(value)}"
+    return f"has no value; write it as {key}=VALUE (now {value})"
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
