@@ -22,7 +22,7 @@ class DataSet:
 
     Attributes:
         summary: a line of help.
-        example: a command, which may go on behind a backslash.
+        example: arguments that it takes.
         add_options: adds its arguments, ``out`` among them, to its own parser.
         prepare: makes manifests of what the arguments say; called with utterances done and in all.
     """
@@ -270,7 +270,7 @@ def command_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="slue-ner prepare",
         description="Turn a data set into manifests that train, predict and score read.",
-        epilog="\n".join(["examples:", *(data_set.example for data_set in DATA_SETS.values())]),
+        epilog="\n".join(["examples:", *map(_command, DATA_SETS)]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     kinds = parser.add_subparsers(title="kinds of data", required=True, metavar="KIND")
@@ -279,12 +279,16 @@ def command_parser() -> argparse.ArgumentParser:
             name,
             help=data_set.summary,
             description=data_set.summary,
-            epilog=f"example:\n{data_set.example}",
+            epilog=f"example:\n{_command(name)}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         own.set_defaults(prepare=data_set.prepare)
         data_set.add_options(own)
     return parser
+
+
+def _command(name: str) -> str:
+    return f"  slue-ner prepare {name} {DATA_SETS[name].example}"
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
@@ -316,38 +320,38 @@ def _audio(parser: argparse.ArgumentParser) -> None:
 DATA_SETS: dict[str, DataSet] = {
     "slue-voxpopuli": DataSet(
         "SLUE-VoxPopuli, official or hub",
-        "  slue-ner prepare slue-voxpopuli asapp/slue data/slue_voxpopuli",
+        "asapp/slue data/slue_voxpopuli",
         _slue_voxpopuli_options,
         _slue_voxpopuli,
     ),
     "slue-nel": DataSet(
         "SLUE-2 NEL: dev and test with word times",
-        "  slue-ner prepare slue-nel asapp/slue-phase-2 data/slue_nel --ner data/slue_voxpopuli",
+        "asapp/slue-phase-2 data/slue_nel --ner data/slue_voxpopuli",
         _slue_nel_options,
         _slue_nel,
     ),
     "jsonl": DataSet(
         "your own data, one JSON object a line",
-        "  slue-ner prepare jsonl speech.jsonl data/mine",
+        "speech.jsonl data/mine",
         _jsonl_options,
         _jsonl,
     ),
     "word-times": DataSet(
         "manifests with word times made elsewhere",
-        "  slue-ner prepare word-times data/mine data/mine_timed --from textgrids/",
+        "data/mine data/mine_timed --from textgrids/",
         _word_times_options,
         _word_times,
     ),
     "text": DataSet(
         "labelled text without audio, for LMs and text NER",
-        "  slue-ner prepare text data/slue_text --from slue-voxpopuli_fine-tune.tsv \\\n"
+        "data/slue_text --from slue-voxpopuli_fine-tune.tsv \\\n"
         "      --leave-out data/mine/tune.jsonl data/mine/dev.jsonl",
         _text_options,
         _text,
     ),
     "synthetic": DataSet(
         "a spoken corpus made on the spot",
-        "  slue-ner prepare synthetic data/synthetic --preset easy",
+        "data/synthetic --preset easy",
         _synthetic_options,
         _synthetic,
     ),
