@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 COMPOSE = """
-from slue_ner.cli.compose import compose_config, config_folder
+from slue_ner.cli.compose import compose_config
+from slue_ner.cli.config_groups import config_folder
 assert config_folder().parent.name == "slue_ner", config_folder()
 print(compose_config(["experiment=quickstart"])["name"])
 """

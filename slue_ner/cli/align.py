@@ -23,15 +23,16 @@ if TYPE_CHECKING:
     from slue_ner.inference.emitting import Emitted
 
 _EXAMPLE = """examples:
-  slue-ner align runs/quickstart data/mine/dev.jsonl aligned/dev.jsonl
-  slue-ner align runs/quickstart data/mine/dev.jsonl timed.jsonl --predictions predictions.jsonl
-  slue-ner align --compare data/synthetic/dev.jsonl aligned/dev.jsonl
+  slue-ner align runs/quickstart data/mine/dev.jsonl data/mine_timed/dev.jsonl
+  slue-ner align runs/quickstart data/mine/dev.jsonl runs/mine/dev_timed.jsonl \\
+      --predictions runs/mine/dev.jsonl
+  slue-ner align --compare data/mine_by_hand/dev.jsonl data/mine_timed/dev.jsonl
 """
 
 
 def run(arguments: list[str]) -> int:
     """Align a manifest or predictions, or compare two alignments."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     if options.compare is not None:
         return _compare(*options.compare, page=options.into)
     if options.output is None:
@@ -156,7 +157,8 @@ def _records(path: Path) -> list[Utterance] | list[Prediction]:
     return read_manifest(path) if is_manifest else read_predictions(path)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """What its arguments are and what its help says."""
     parser = argparse.ArgumentParser(
         prog="slue-ner align",
         description="Find when each word of a manifest was spoken, and so each entity, with the "

@@ -9,15 +9,15 @@ from pathlib import Path
 _EXAMPLE = """example:
   slue-ner compare runs/quickstart runs/lora
   slue-ner compare runs/strategies --split dev --seeds --sort f1
-  slue-ner compare runs/strategies --columns run,f1,seconds --format csv > strategies.csv
-  slue-ner compare runs/so762 --into page.md --block results
-  slue-ner compare runs/e2e cascade.json gold_text.json   # written by `slue-ner score --json`
+  slue-ner compare runs/strategies --columns run,f1,seconds --format csv > runs/strategies.csv
+  slue-ner compare runs/so762 --into runs/so762.md --block results
+  slue-ner compare runs/e2e runs/cascade.json runs/gold.json   # written by `slue-ner score --json`
 """
 
 
 def run(arguments: list[str]) -> int:
     """Print the table, or write it into a page between two marks; notes go to stderr."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     format = options.format or _default_format(options)
     if options.into is not None and format != "markdown":
         raise ValueError(f"--into writes Markdown, not {format}; leave one of the two out")
@@ -59,7 +59,8 @@ def _default_format(options: argparse.Namespace) -> str:
     return "terminal" if options.into is None and sys.stdout.isatty() else "markdown"
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """What its arguments are and what its help says."""
     from slue_ner.analysis.columns import COLUMNS
 
     parser = argparse.ArgumentParser(

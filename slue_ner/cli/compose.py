@@ -6,7 +6,6 @@ import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -17,12 +16,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import slue_ner
+from slue_ner.cli.config_groups import OWN_GROUPS, choose, config_folder, group_choices
 from slue_ner.core.run_files import RENAMED_KEYS
 from slue_ner.core.suggest import nearest
-
-OWN_GROUPS = ("hydra", "launcher", "experiment")
-"""Groups that steer the composition and are no part of a run's config."""
 
 _SPEECH_GROUPS = ("encoder", "adaptation", "mixing", "head", "augment", "state_cache")
 """Groups that a task which hears nothing leaves empty."""
@@ -50,21 +46,6 @@ _SPEECH_KEYS = tuple(
     f"data.{key}"
     for key in ("batch_seconds", "max_seconds", "num_workers", "short_first", "unlabelled")
 )
-
-
-def config_folder() -> Path:
-    """Absolute path of ``configs/``: inside an installed package, or beside it in a checkout.
-
-    Absolute, because Hydra looks up a relative one beside the console script.
-
-    Raises:
-        ValueError: when neither is there.
-    """
-    package = Path(slue_ner.__file__).resolve().parent
-    for folder in (package / "configs", package.parent / "configs"):
-        if (folder / "train.yaml").is_file():
-            return folder
-    raise ValueError("the configs folder is missing from this installation; install slue-ner again")
 
 
 def compose_config(overrides: Sequence[str]) -> dict[str, Any]:
@@ -117,10 +98,24 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
         try:
             parsed.append(parser.parse_override(override))
         except HydraException as error:
-            raise ValueError(
-                f"override {override!r} cannot be read; write it as group=name or a.b=1"
-            ) from error
+            raise ValueError(f"override {override!r} {_unreadable(override)}") from error
     return parsed
+
+
+def _unreadable(override: str) -> str:
+    """What is wrong with an override that Hydra cannot parse; mostly it has no value."""
+    groups = group_choices()
+    key = override.lstrip("+~")
+    group, _, name = key.replace("/", ".").partition(".")
+    if name in groups.get(group, ()):
+        return f"has no value; write it as {group}={name}"
+    values = _keys(compose_config([]))
+    if key not in values:
+        return "cannot be read; write it as group=name or a.b=1"
+    value = values[key]
+    if isinstance(value, dict):
+        return f"is a section; write it as {key}.KEY=VALUE, with one of {', '.join(value)}"
+    return f"has no value; write it as {key}=VALUE (now {value})"
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -140,9 +135,12 @@ def plain(config: DictConfig) -> dict[str, Any]:
 def explain(error: Exception) -> str:
     """Hydra's message as one sentence, with the nearest known name where there is one."""
     message = str(error)
-    option = re.search(r"(?:In '[^']*': )?Could not find '([\w/.-]+)/([^'/]+)'", message)
+    option = re.search(r"(?:In '[^']*': )?Could not find '([\w/.-]+/[^']+)'", message)
     if option:
-        group, name = option.groups()
+        group, _, name = option[1].partition("/")
+        if "/" in name and group in (groups := group_choices()):
+            return f"{group}={name} is unknown; {choose(group, groups[group], path=name)}"
+        group, _, name = option[1].rpartition("/")
         known = sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
         hint = nearest(name, known)
         choices = "" if hint.startswith("known") else f" (choices: {', '.join(known)})"
@@ -189,10 +187,11 @@ def _nearest_key(key: str) -> str:
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(values)}"
 
 
-def _keys(values: dict[str, Any], prefix: str = "") -> list[str]:
-    keys: list[str] = []
+def _keys(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Sections and values under their dotted keys."""
+    keys: dict[str, Any] = {}
     for key, value in values.items():
-        keys.append(f"{prefix}{key}")
+        keys[f"{prefix}{key}"] = value
         if isinstance(value, dict):
-            keys += _keys(value, f"{prefix}{key}.")
+            keys |= _keys(value, f"{prefix}{key}.")
     return keys

@@ -6,14 +6,14 @@ import argparse
 from pathlib import Path
 
 _EXAMPLE = """example:
-  slue-ner export runs/mine checkpoints/mine --half
-  slue-ner train encoder=checkpoint encoder.source=checkpoints/mine data.root=data/mine
+  slue-ner export runs/mine runs/mine_encoder --half
+  slue-ner train encoder=checkpoint encoder.source=runs/mine_encoder data.root=data/more name=more
 """
 
 
 def run(arguments: list[str]) -> int:
     """Write the folder and say how large it is."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     from slue_ner.systems.encoder_export import export_encoder
 
     export_encoder(options.run, options.out, weights=options.weights, half=options.half)
@@ -22,7 +22,8 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """What its arguments are and what its help says."""
     parser = argparse.ArgumentParser(
         prog="slue-ner export",
         description="Write a run's encoder in transformers' format, with a card of its facts.",

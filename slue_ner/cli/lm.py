@@ -13,21 +13,22 @@ if TYPE_CHECKING:
     from slue_ner.inference.language_models import SentenceOptions
 
 _TRAIN_EXAMPLE = """example:
-  slue-ner lm train data/mine/fine-tune.jsonl --order 4 --output words.arpa.gz
-  slue-ner lm train data/mine/fine-tune.jsonl --order 7 --unit characters --output letters.ngram
+  slue-ner lm train data/mine/fine-tune.jsonl --order 4 --output runs/mine/tagged.ngram
+  slue-ner lm train data/mine/fine-tune.jsonl --order 7 --unit characters \\
+      --output runs/mine/letters.ngram
   zcat news.txt.gz | slue-ner lm train - data/mine/fine-tune.jsonl --order 4 --cut-offs 0,0,1 \\
-      --target plain --output news.ngram
+      --target plain --output runs/mine/news.arpa.gz
 """
 
 _SCORE_EXAMPLE = """example:
-  slue-ner lm score words.arpa.gz data/mine/dev.jsonl
-  slue-ner lm score letters.ngram data/mine/dev.jsonl --unit characters --json -
+  slue-ner lm score runs/mine/tagged.ngram data/mine/dev.jsonl
+  slue-ner lm score runs/mine/letters.ngram data/mine/dev.jsonl --unit characters --json -
 """
 
 
 def run(arguments: list[str]) -> int:
     """Train or score, as the sub-command says."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     return _train(options) if options.what == "train" else _score(options)
 
 
@@ -86,7 +87,8 @@ def _sentence_options(options: argparse.Namespace) -> SentenceOptions:
     return SentenceOptions(unit=options.unit, target=options.target, labels=options.labels)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """What its arguments are and what its help says."""
     parser = argparse.ArgumentParser(
         prog="slue-ner lm",
         description="N-gram language models for decoding: interpolated modified Kneser-Ney, "

@@ -6,13 +6,14 @@ import argparse
 from pathlib import Path
 
 _EXAMPLE = """example:
-  slue-ner localize predictions.jsonl --with localizer.yaml --output localized.jsonl
+  slue-ner localize runs/mine/dev.jsonl --with runs/mine/localizer.yaml \\
+      --output runs/mine/dev_localized.jsonl
 """
 
 
 def run(arguments: list[str]) -> int:
     """Apply a tuned localizer."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     from slue_ner.core.files import check_writable
     from slue_ner.core.records import read_predictions, write_predictions
     from slue_ner.inference.localizing import localize_all, read_localizer
@@ -25,7 +26,8 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """What its arguments are and what its help says."""
     parser = argparse.ArgumentParser(
         prog="slue-ner localize",
         description="Give the entities of a predictions file the times that a tuned localizer "

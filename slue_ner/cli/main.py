@@ -27,6 +27,7 @@ COMMANDS = {
     "show": "what was said and what was predicted, in colour, worst first",
     "compare": "finished runs side by side: terminal, Markdown, CSV, JSON",
     "export": "the encoder of a run as a transformers checkpoint",
+    "completion": "a script for the TAB key in bash, zsh or fish",
 }
 
 _HELP = """usage: slue-ner COMMAND ...
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         rows = "\n".join(f"  {name:<12}{summary}" for name, summary in COMMANDS.items())
-        print(_HELP.format(commands=rows))
+        print(_HELP.format(commands=rows), end="")
         return 0
     if arguments[0] == "--version":
         print(f"slue-ner {__version__}")

@@ -16,21 +16,27 @@ from slue_ner.cli.shared_options import (
 )
 
 _EXAMPLE = """examples:
-  slue-ner predict runs/quickstart --manifest data/synthetic/test.jsonl --output predictions.jsonl
+  slue-ner predict runs/mine --manifest data/mine/test.jsonl --output runs/mine/test.jsonl
 
 with a language model, tuned (`slue-ner tune decoding --help`) or with the default weights:
-  slue-ner predict runs/mine --manifest dev.jsonl --output dev_lm.jsonl --decoding decoding.yaml
-  slue-ner predict runs/mine --manifest dev.jsonl --output dev_lm.jsonl --lm tagged.ngram
+  slue-ner predict runs/mine --manifest data/mine/dev.jsonl --output runs/mine/dev_lm.jsonl \\
+      --decoding runs/mine/decoding.yaml
+  slue-ner predict runs/mine --manifest data/mine/dev.jsonl --output runs/mine/dev_lm.jsonl \\
+      --lm runs/mine/tagged.ngram
 
 a cascade of a recogniser (a run, a CTC or Whisper checkpoint, a .ctm or predictions file) and text
 NER (a run, a token classifier of transformers, or spacy:NAME); and text NER alone on what was
 really said:
-  slue-ner predict runs/asr --text-ner runs/text_ner --manifest dev.jsonl --output cascade.jsonl
-  slue-ner predict openai/whisper-base --manifest dev.jsonl --output words.jsonl
-  slue-ner predict words.jsonl --text-ner runs/text_ner --manifest dev.jsonl --output cascade.jsonl
-  slue-ner predict runs/asr --text-ner spacy:en_core_web_sm --manifest dev.jsonl --output c.jsonl
-  slue-ner predict runs/text_ner --manifest dev.jsonl --output gold_text.jsonl
-  slue-ner predict dslim/bert-base-NER --label-map map.yaml --manifest dev.jsonl --output g.jsonl
+  slue-ner predict runs/asr --text-ner runs/text_ner --manifest data/mine/dev.jsonl \\
+      --output runs/asr/cascade.jsonl
+  slue-ner predict openai/whisper-base --manifest data/mine/dev.jsonl --output runs/words.jsonl
+  slue-ner predict runs/words.jsonl --text-ner runs/text_ner --manifest data/mine/dev.jsonl \\
+      --output runs/cascade.jsonl
+  slue-ner predict runs/asr --text-ner spacy:en_core_web_sm --manifest data/mine/dev.jsonl \\
+      --output runs/asr/spacy.jsonl
+  slue-ner predict runs/text_ner --manifest data/mine/dev.jsonl --output runs/gold_text.jsonl
+  slue-ner predict dslim/bert-base-NER --label-map map.yaml --manifest data/mine/dev.jsonl \\
+      --output runs/bert.jsonl
 """
 
 _PIPELINES = ("end_to_end", "cascade", "gold_text", "frames", "words")
@@ -44,7 +50,7 @@ _OF_TASK = {
 
 def run(arguments: list[str]) -> int:
     """Predict every utterance of a manifest."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     from slue_ner.cli.console import stdout
     from slue_ner.core.files import check_writable
     from slue_ner.core.listing import list_failures
@@ -126,7 +132,8 @@ def _check(options: argparse.Namespace, pipeline: str) -> None:
             raise ValueError(f"{ignored[pipeline]}; leave --batch-seconds and --num-workers out")
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """What its arguments are and what its help says."""
     parser = argparse.ArgumentParser(
         prog="slue-ner predict",
         description="Find the entities in the audio of a manifest with a trained run.",

@@ -22,28 +22,20 @@ class DataSet:
 
     Attributes:
         summary: a line of help.
+        example: arguments that it takes.
         add_options: adds its arguments, ``out`` among them, to its own parser.
         prepare: makes manifests of what the arguments say; called with utterances done and in all.
     """
 
     summary: str
+    example: str
     add_options: Callable[[argparse.ArgumentParser], None]
     prepare: Callable[[argparse.Namespace, Progress], PreparedDataset]
 
 
-_EXAMPLES = """examples:
-  slue-ner prepare slue-voxpopuli asapp/slue data/slue_voxpopuli
-  slue-ner prepare slue-nel asapp/slue-phase-2 data/slue_nel --ner data/slue_voxpopuli
-  slue-ner prepare word-times data/mine data/mine_timed --from textgrids/
-  slue-ner prepare text data/slue_text --from slue-voxpopuli_fine-tune.tsv \
-      --leave-out data/mine/tune.jsonl data/mine/dev.jsonl
-  slue-ner prepare synthetic data/synthetic --preset easy
-"""
-
-
 def run(arguments: list[str]) -> int:
     """Prepare one data set and print what it holds."""
-    parser = _parser()
+    parser = command_parser()
     if arguments and not arguments[0].startswith("-") and arguments[0] not in DATA_SETS:
         known = nearest(arguments[0], DATA_SETS)
         raise ValueError(f"unknown kind of data {arguments[0]!r}; {known}")
@@ -216,7 +208,7 @@ def _slue_nel_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _jsonl_options(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "fields, splits and what may be missing: docs/own_data.md"
+    parser.description = "Your own data: fields, splits and what may be missing: docs/own_data.md"
     parser.add_argument("source", help='lines of {"id", "audio", "text", "entities": [...]}')
     parser.add_argument(
         "--labels",
@@ -285,20 +277,30 @@ def _synthetic_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(defaults=parser.get_default)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """What its arguments are and what its help says."""
     parser = argparse.ArgumentParser(
         prog="slue-ner prepare",
         description="Turn a data set into manifests that train, predict and score read.",
-        epilog=_EXAMPLES,
+        epilog="\n".join(["examples:", *map(_command, DATA_SETS)]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     kinds = parser.add_subparsers(title="kinds of data", required=True, metavar="KIND")
     for name, data_set in DATA_SETS.items():
-        summary = data_set.summary
-        own = kinds.add_parser(name, help=summary, description=summary)
+        own = kinds.add_parser(
+            name,
+            help=data_set.summary,
+            description=data_set.summary,
+            epilog=f"example:\n{_command(name)}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         own.set_defaults(prepare=data_set.prepare)
         data_set.add_options(own)
     return parser
+
+
+def _command(name: str) -> str:
+    return f"  slue-ner prepare {name} {DATA_SETS[name].example}"
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
@@ -330,31 +332,38 @@ def _audio(parser: argparse.ArgumentParser) -> None:
 DATA_SETS: dict[str, DataSet] = {
     "slue-voxpopuli": DataSet(
         "SLUE-VoxPopuli, official or hub",
+        "asapp/slue data/slue_voxpopuli",
         _slue_voxpopuli_options,
         _slue_voxpopuli,
     ),
     "slue-nel": DataSet(
         "SLUE-2 NEL: dev and test with word times",
+        "asapp/slue-phase-2 data/slue_nel --ner data/slue_voxpopuli",
         _slue_nel_options,
         _slue_nel,
     ),
     "jsonl": DataSet(
         "your own data, one JSON object a line",
+        "speech.jsonl data/mine",
         _jsonl_options,
         _jsonl,
     ),
     "word-times": DataSet(
         "manifests with word times made elsewhere",
+        "data/mine data/mine_timed --from textgrids/",
         _word_times_options,
         _word_times,
     ),
     "text": DataSet(
         "labelled text without audio, for LMs and text NER",
+        "data/slue_text --from slue-voxpopuli_fine-tune.tsv \\\n"
+        "      --leave-out data/mine/tune.jsonl data/mine/dev.jsonl",
         _text_options,
         _text,
     ),
     "synthetic": DataSet(
         "a spoken corpus made on the spot",
+        "data/synthetic --preset easy",
         _synthetic_options,
         _synthetic,
     ),

@@ -31,8 +31,8 @@ NUM_SHOWN = 6
 _NEXT = """
 what to run next:
   slue-ner compare {run} {lm}/quickstart_lm.json    # without and with the language model
-  slue-ner predict {run} --manifest {data}/dev.jsonl --output dev.jsonl --lm {lm}/tagged.ngram
-  slue-ner score --references {data}/dev.jsonl --predictions dev.jsonl
+  slue-ner predict {run} --manifest {data}/dev.jsonl --output {lm}/dev.jsonl --lm {lm}/tagged.ngram
+  slue-ner score --references {data}/dev.jsonl --predictions {lm}/dev.jsonl
   slue-ner train experiment=quickstart trainer.devices=1 name=three_layers adaptation=truncate
   slue-ner prepare slue-voxpopuli asapp/slue data/slue_voxpopuli    # the real thing
 """
@@ -40,14 +40,7 @@ what to run next:
 
 def run(arguments: list[str]) -> int:
     """Make a corpus, train on it, predict and score unseen voices and sentences."""
-    parser = argparse.ArgumentParser(
-        prog="slue-ner quickstart",
-        description="Make a spoken corpus, train an end-to-end NER tagger on it, score it on "
-        f"voices and sentences it has not heard. Writes {DATA} and {RUN}.",
-        epilog="example:\n  slue-ner quickstart",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.parse_args(arguments)
+    command_parser().parse_args(arguments)
     from slue_ner.cli.console import stdout
     from slue_ner.core.files import read_json
 
@@ -96,6 +89,17 @@ def make_corpus(console: Console) -> None:
             f"{counts.num_speakers} voices",
             highlight=False,
         )
+
+
+def command_parser() -> argparse.ArgumentParser:
+    """What its help says; it has no arguments."""
+    return argparse.ArgumentParser(
+        prog="slue-ner quickstart",
+        description="Make a spoken corpus, train an end-to-end NER tagger on it, score it on "
+        f"voices and sentences it has not heard. Writes {DATA} and {RUN}.",
+        epilog="example:\n  slue-ner quickstart",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def _corpus() -> SyntheticOptions:

@@ -7,14 +7,16 @@ import json
 import sys
 from pathlib import Path
 
-_EXAMPLE = """example:
-  slue-ner score --references data/synthetic/test.jsonl --predictions predictions.jsonl --json -
+_EXAMPLE = """examples:
+  slue-ner score --references data/mine/dev.jsonl --predictions runs/mine/predictions/dev.jsonl
+  slue-ner score --references data/mine/dev.jsonl --predictions runs/cascade.jsonl \\
+      --json runs/cascade.json
 """
 
 
 def run(arguments: list[str]) -> int:
     """Score a predictions file; a table by default, JSON on request."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     from slue_ner.cli.console import stdout
     from slue_ner.core.canonical_records import warn
     from slue_ner.core.files import check_writable, write_json
@@ -66,7 +68,8 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """What its arguments are and what its help says."""
     parser = argparse.ArgumentParser(
         prog="slue-ner score",
         description="Compare predictions with a manifest, as SLUE scores them, with intervals. "

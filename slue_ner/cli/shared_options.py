@@ -126,7 +126,7 @@ def chosen_decoding(options: argparse.Namespace) -> CTCDecoding | None:
 
 
 def _published() -> Path:
-    from slue_ner.cli.compose import config_folder
+    from slue_ner.cli.config_groups import config_folder
 
     return config_folder() / "decoding"
 

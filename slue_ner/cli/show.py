@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _EXAMPLE = """examples:
   slue-ner show runs/quickstart
   slue-ner show runs/quickstart --split test --label PLACE --limit 5
-  slue-ner show predictions.jsonl --references data/mine/dev.jsonl --id dev_0413
+  slue-ner show runs/cascade.jsonl --references data/mine/dev.jsonl --id dev_0413
 """
 
 _PICTURE_WIDTH = 130
@@ -60,7 +60,7 @@ class Compared:
 
 def run(arguments: list[str]) -> int:
     """Show what differs, worst first."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     if options.limit < 1:
         raise ValueError(f"--limit should be at least 1, got {options.limit}")
     from slue_ner.cli.console import picture_console, stdout, svg
@@ -178,12 +178,14 @@ def _labels_of(one: Compared, only_wrong: bool) -> set[str]:
 
 def _files(options: argparse.Namespace) -> tuple[Path, Path]:
     """The manifest and the predictions."""
-    from slue_ner.core.run_files import CONFIG_FILE, PREDICTIONS, read_config
+    from slue_ner.core.run_files import CONFIG_FILE, PREDICTIONS, but_holds_runs, read_config
 
     source: Path = options.source
     if not (source / CONFIG_FILE).is_file():
         if source.is_dir():
-            raise ValueError(f"{source} is not a run folder: it has no {CONFIG_FILE}")
+            raise ValueError(
+                f"{source} is not a run folder: it has no {CONFIG_FILE}{but_holds_runs(source)}"
+            )
         if options.references is None:
             raise ValueError(f"{source} is a predictions file; give its manifest by --references")
         if options.split is not None:
@@ -204,8 +206,8 @@ def _files(options: argparse.Namespace) -> tuple[Path, Path]:
     return manifest, source / PREDICTIONS / f"{split}.jsonl"
 
 
-def _parser() -> argparse.ArgumentParser:
-
+def command_parser() -> argparse.ArgumentParser:
+    """What its arguments are and what its help says."""
     parser = argparse.ArgumentParser(
         prog="slue-ner show",
         description="What was said and what was predicted, with entities in colour (in brackets "

@@ -14,13 +14,8 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 
-from slue_ner.cli.compose import (
-    compose_config,
-    compose_tree,
-    config_folder,
-    parse_overrides,
-    plain,
-)
+from slue_ner.cli.compose import compose_config, compose_tree, parse_overrides, plain
+from slue_ner.cli.config_groups import config_folder
 from slue_ner.core.files import write_text
 from slue_ner.core.listing import listed
 from slue_ner.core.provenance import SWEEP_COMMAND

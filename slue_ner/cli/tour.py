@@ -47,16 +47,7 @@ PARTS = {
 
 def run(arguments: list[str]) -> int:
     """Train one run a strategy, as many at a time as there are cores, and compare them."""
-    parser = argparse.ArgumentParser(
-        prog="slue-ner tour",
-        description="Adapt the shipped encoder with every strategy on the quickstart's corpus and "
-        "compare them; train a cascade and frame heads too, for recipes/systems.sh. About "
-        f"{_MINUTES} minutes on two cores. Writes data/quickstart and {RUNS}; started again, it "
-        "goes on where it stopped.",
-        epilog="example:\n  slue-ner tour",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.parse_args(arguments)
+    command_parser().parse_args(arguments)
     from slue_ner.cli.console import stdout
     from slue_ner.cli.quickstart import make_corpus
 
@@ -85,6 +76,19 @@ def run(arguments: list[str]) -> int:
             *("--sort", "f1", "--columns"),
             "run,trainable,f1,seen_f1,unseen_f1,label_f1,wer,seconds,memory",
         ]
+    )
+
+
+def command_parser() -> argparse.ArgumentParser:
+    """What its help says; it has no arguments."""
+    return argparse.ArgumentParser(
+        prog="slue-ner tour",
+        description="Adapt the shipped encoder with every strategy on the quickstart's corpus and "
+        "compare them; train a cascade and frame heads too, for recipes/systems.sh. About "
+        f"{_MINUTES} minutes on two cores. Writes data/quickstart and {RUNS}; started again, it "
+        "goes on where it stopped.",
+        epilog="example:\n  slue-ner tour",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
 

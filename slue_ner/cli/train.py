@@ -5,44 +5,53 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-_HELP = """usage: slue-ner train [overrides] [-m]
+from slue_ner.cli.config_groups import YAML, check_choice, choose, group_choices
+
+OPTIONS = {
+    "-m": "run every combination of comma-separated choices and values",
+    "--multirun": "as -m",
+    "--cfg": "print the composed config and train nothing",
+    "--config-dir": "find choices of yours in the folder named next, as GROUP/NAME.yaml",
+    "-h": "print this",
+    "--help": "as -h",
+}
+"""What may stand among the overrides."""
+
+_HELP = """usage: slue-ner train [overrides] [options]
 
 Train a model. Overrides choose a config of a group (adaptation=lora) or set a value
-(optim.lr=1e-4); -m runs every combination of comma-separated ones. The run folder is runs/NAME;
-the same command resumes a run that was interrupted and returns at once when it is finished.
+(optim.lr=1e-4); encoder=my_encoder.yaml takes a choice from a file of yours, of any group. The run
+folder is runs/NAME; the same command resumes a run that was interrupted and returns at once when
+it is finished.
 
+groups:
 {groups}
+
+options:
+{options}
 
 example:
   slue-ner train data.root=data/mine encoder=wavlm_base_plus adaptation=lora name=mine
   slue-ner train -m name=strategies adaptation=full,reinit,lora,frozen_weighted_sum seed=0,1,2
-
---cfg prints the composed config and trains nothing; encoder=my_encoder.yaml takes a choice from a
-file of yours, of any group; --config-dir FOLDER finds them in FOLDER/GROUP/NAME.yaml.
 """
 
-_YAML = (".yaml", ".yml")
 _SEARCHED = "hydra.searchpath="
 _OWN_CONFIGS = Path("cache/configs")
 """Where choices that are files of the user's are kept for Hydra."""
-
-_SKIPPED_GROUPS = ("hydra", "decoding")
-"""Not of training: Hydra's own, and what `predict --decoding` takes."""
 
 
 def run(arguments: list[str]) -> int:
     """Train; every failed job of a sweep is named at the end."""
     if any(argument in ("-h", "--help") for argument in arguments):
-        print(_HELP.format(groups=_groups()))
+        groups = {group: ", ".join(names) for group, names in group_choices().items()}
+        print(_HELP.format(groups=_rows(groups), options=_rows(OPTIONS)), end="")
         return 0
-    arguments = _with_own_configs(arguments)
-    multirun = [argument for argument in arguments if argument in ("-m", "--multirun")]
-    show = "--cfg" in arguments
-    overrides = [a for a in arguments if a not in (*multirun, "--cfg")]
+    arguments = with_own_configs(arguments)
+    overrides = [argument for argument in arguments if argument not in OPTIONS]
     unknown = [argument for argument in overrides if argument.startswith("-")]
     if unknown:
         raise ValueError(f"unknown option {unknown[0]!r}; overrides look like group=name or a.b=1")
-    if multirun:
+    if "-m" in arguments or "--multirun" in arguments:
         from slue_ner.cli.sweep import sweep
 
         return sweep(overrides)
@@ -50,7 +59,7 @@ def run(arguments: list[str]) -> int:
     from slue_ner.cli.job import train
 
     values = compose_config(overrides)
-    if show:
+    if "--cfg" in arguments:
         import yaml
 
         print(yaml.safe_dump(values, sort_keys=False), end="")
@@ -58,20 +67,24 @@ def run(arguments: list[str]) -> int:
     return train(values, Path(values["run_dir"]))
 
 
-def _with_own_configs(arguments: list[str]) -> list[str]:
+def with_own_configs(arguments: list[str]) -> list[str]:
     """``--config-dir FOLDER`` and ``GROUP=FILE.yaml`` as overrides that Hydra understands.
 
     Raises:
-        ValueError: for a folder or a file that is not there.
+        ValueError: for a folder or a file that is not there, and for a group without a choice.
     """
-    rest, folders = _config_dirs(arguments)
+    rest, folders = own_folders(arguments)
+    groups = group_choices(folders)
     for place, argument in enumerate(rest):
-        group, _, value = argument.partition("=")
-        choices = value.split(",")  # of a sweep
-        if group not in _group_names() or not any(c.endswith(_YAML) for c in choices):
+        group, equals, value = argument.partition("=")
+        if group not in groups:
             continue
+        if not equals:
+            raise ValueError(f"{group} is a group of configs; {choose(group, groups[group])}")
+        choices = value.split(",")  # of a sweep
         for i, choice in enumerate(choices):
-            if choice.endswith(_YAML):
+            check_choice(group, choice, groups[group])
+            if choice.endswith(YAML):
                 if not Path(choice).is_file():
                     raise ValueError(f"{argument}: no such file; give a choice by name, or a file")
                 folder = _copied(Path(choice), group)
@@ -99,7 +112,7 @@ def _copied(source: Path, group: str) -> Path:
     return folder
 
 
-def _config_dirs(arguments: list[str]) -> tuple[list[str], list[Path]]:
+def own_folders(arguments: list[str]) -> tuple[list[str], list[Path]]:
     """The arguments without ``--config-dir``, and its folders."""
     flag = "--config-dir"
     rest: list[str] = []
@@ -122,18 +135,5 @@ def _config_dirs(arguments: list[str]) -> tuple[list[str], list[Path]]:
     return rest, folders
 
 
-def _group_names() -> list[str]:
-    from slue_ner.cli.compose import config_folder
-
-    return [path.name for path in config_folder().iterdir() if path.is_dir()]
-
-
-def _groups() -> str:
-    from slue_ner.cli.compose import config_folder
-
-    rows = []
-    for folder in sorted(path for path in config_folder().iterdir() if path.is_dir()):
-        if folder.name not in _SKIPPED_GROUPS:
-            names = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
-            rows.append(f"  {folder.name:<12}{names}")
-    return "\n".join(["groups:", *rows])
+def _rows(told: dict[str, str]) -> str:
+    return "\n".join(f"  {name:<14}{what}" for name, what in told.items())

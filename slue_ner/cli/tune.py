@@ -23,30 +23,34 @@ if TYPE_CHECKING:
     from slue_ner.inference.localizing import Trial
 
 _LOCALIZER_EXAMPLE = """example:
-  slue-ner predict runs/mine --manifest data/mine/tune.jsonl --output tune_predictions.jsonl
-  slue-ner tune localizer --references data/mine/tune.jsonl --predictions tune_predictions.jsonl \\
-      --output localizer.yaml
-  slue-ner localize dev_predictions.jsonl --with localizer.yaml --output localized.jsonl
+  slue-ner predict runs/mine --manifest data/mine/tune.jsonl --output runs/mine/tune.jsonl
+  slue-ner tune localizer --references data/mine/tune.jsonl --predictions runs/mine/tune.jsonl \\
+      --output runs/mine/localizer.yaml
+  slue-ner localize runs/mine/dev.jsonl --with runs/mine/localizer.yaml \\
+      --output runs/mine/dev_localized.jsonl
 
 where only dev has word times, each half of its speakers with the rule of the other half:
-  slue-ner tune localizer --references data/mine/dev.jsonl --predictions dev_predictions.jsonl \\
-      --halves localized.jsonl
+  slue-ner tune localizer --references data/mine/dev.jsonl --predictions runs/mine/dev.jsonl \\
+      --halves runs/mine/dev_localized.jsonl
 """
 
 _FRAMES_EXAMPLE = """example:
-  slue-ner predict runs/frames --manifest data/mine/tune.jsonl --output tune.jsonl --emissions tune/
-  slue-ner tune frames --references data/mine/tune.jsonl --emissions tune/ --output frames.json
-  slue-ner predict runs/frames --manifest data/mine/dev.jsonl --output dev.jsonl \\
-      --decoding frames.json
+  slue-ner predict runs/frames --manifest data/mine/tune.jsonl --output runs/frames/tune.jsonl \\
+      --emissions runs/frames/tune
+  slue-ner tune frames --references data/mine/tune.jsonl --emissions runs/frames/tune \\
+      --output runs/frames/tuned.json
+  slue-ner predict runs/frames --manifest data/mine/dev.jsonl --output runs/frames/dev.jsonl \\
+      --decoding runs/frames/tuned.json
 """
 
 _DECODING_EXAMPLE = """example:
-  slue-ner lm train data/mine/fine-tune.jsonl --order 4 --output tagged.ngram
-  slue-ner predict runs/mine --manifest data/mine/tune.jsonl --output tune.jsonl --emissions tune/
-  slue-ner tune decoding runs/mine --references data/mine/tune.jsonl --emissions tune/ \\
-      --lm tagged.ngram --output decoding.yaml
-  slue-ner predict runs/mine --manifest data/mine/dev.jsonl --output dev.jsonl \\
-      --decoding decoding.yaml
+  slue-ner lm train data/mine/fine-tune.jsonl --order 4 --output runs/mine/tagged.ngram
+  slue-ner predict runs/mine --manifest data/mine/tune.jsonl --output runs/mine/tune.jsonl \\
+      --emissions runs/mine/tune
+  slue-ner tune decoding runs/mine --references data/mine/tune.jsonl --emissions runs/mine/tune \\
+      --lm runs/mine/tagged.ngram --output runs/mine/decoding.yaml
+  slue-ner predict runs/mine --manifest data/mine/dev.jsonl --output runs/mine/dev_lm.jsonl \\
+      --decoding runs/mine/decoding.yaml
 """
 
 _NUM_SHOWN = 5  # of the best trials
@@ -54,7 +58,7 @@ _NUM_SHOWN = 5  # of the best trials
 
 def run(arguments: list[str]) -> int:
     """Tune what the sub-command names."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     tuners = {"frames": _tune_frames, "localizer": _tune_localizer, "decoding": _tune_decoding}
     return tuners[options.what](options)
 
@@ -194,7 +198,8 @@ def _described(trial: Trial) -> str:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """What its arguments are and what its help says."""
     parser = argparse.ArgumentParser(
         prog="slue-ner tune",
         description="Search settings of decoding and localization without running the model again.",

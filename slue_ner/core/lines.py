@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from slue_ner.core.listing import shown
+
 BYTE_ORDER_MARK = "\ufeff"
 
 ENDS_OF_LINES = re.compile(rb"\r\n|\r|\n")
@@ -35,12 +37,7 @@ def numbered_lines(path: Path, *, hint: str = "") -> Iterator[tuple[int, str]]:
     Raises:
         ValueError: naming the file that is not there, or the line that is not UTF-8.
     """
-    if path.is_dir():
-        raise ValueError(
-            f"{path} is a folder; name a file{' in it' if any(path.iterdir()) else ''}"
-        )
-    if not path.exists():
-        raise ValueError(f"{path}: no such file{hint and '; '}{hint}")
+    check_file(path, hint=hint)
     try:
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
@@ -52,6 +49,23 @@ def numbered_lines(path: Path, *, hint: str = "") -> Iterator[tuple[int, str]]:
         raise ValueError(f"{path}: not UTF-8 text on line {number} ({error.reason})") from error
 
 
+def check_file(path: Path, *, hint: str = "") -> None:
+    """Refuse what is not there, and a folder, by the files in it.
+
+    Raises:
+        ValueError: naming the path and, where nothing is there, what to give instead.
+    """
+    if path.is_dir():
+        inside = sorted(str(file) for file in path.iterdir() if file.is_file())
+        more = sorted(map(str, path.glob("*/*.jsonl")))
+        files = [file for file in inside if file.endswith(".jsonl")] or inside or more
+        raise ValueError(
+            f"{path} is a folder; name a file{f' in it: {shown(files)}' if files else ''}"
+        )
+    if not path.exists():
+        raise ValueError(f"{path}: no such file{hint and '; '}{hint}")
+
+
 def lines_or_errors(path: Path, *, hint: str = "") -> Iterator[tuple[int, str | ValueError]]:
     """As ``numbered_lines``, but a line that is not UTF-8 is an error in its place.
 
@@ -60,8 +74,7 @@ def lines_or_errors(path: Path, *, hint: str = "") -> Iterator[tuple[int, str | 
     Raises:
         ValueError: naming the file that is not there.
     """
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file{hint and '; '}{hint}")
+    check_file(path, hint=hint)
     for number, line in enumerate(ENDS_OF_LINES.split(path.read_bytes()), start=1):
         try:
             yield number, line.decode("utf-8").lstrip(BYTE_ORDER_MARK)
@@ -171,8 +184,9 @@ def open_unpacked(path: Path) -> Any:
     Raises:
         ValueError: naming a file that is not there, or packed in another way.
     """
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
+    check_file(path)
+    if not path.is_file():  # the bytes that are looked at first would be lost
+        raise ValueError(f"{path} is a pipe or a device; give a file")
     with path.open("rb") as file:
         start = file.read(16)
     for magic, what in _CLOSED.items():

@@ -32,6 +32,7 @@ from typing import Any
 import yaml
 
 from slue_ner.core.files import read_json
+from slue_ner.core.listing import shown
 
 CONFIG_FILE = "config.yaml"
 METRICS_FILE = "metrics.json"
@@ -56,6 +57,14 @@ PREDICTIONS = "predictions"
 
 RENAMED_KEYS = {"features": "state_cache"}
 """Keys of configs as earlier versions called them, and as they are called now."""
+
+
+def but_holds_runs(folder: Path) -> str:
+    """The end of a sentence about what is no run folder: the runs in it; empty without any."""
+    configs = [*folder.glob(f"*/{CONFIG_FILE}"), *folder.glob(f"*/*/{CONFIG_FILE}")]
+    if not configs:
+        return ""
+    return f", but it holds runs; give one of them: {shown(sorted(str(c.parent) for c in configs))}"
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from slue_ner.core.canonical import Changes
 from slue_ner.core.canonical_records import Note, warn
 from slue_ner.core.files import write_text
 from slue_ner.core.labels import LabelSet
-from slue_ner.core.lines import numbered_lines
+from slue_ner.core.lines import check_file, numbered_lines
 from slue_ner.core.run_files import read_config
 from slue_ner.core.suggest import nearest
 from slue_ner.core.typed_config import from_mapping
@@ -161,8 +161,7 @@ def read_ctc_decoding(path: Path) -> CTCDecoding:
     Raises:
         ValueError: naming the file and what is wrong in it.
     """
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; `slue-ner tune decoding` writes one")
+    check_file(path, hint="`slue-ner tune decoding` writes one")
     values = {key: value for key, value in read_config(path).items() if key not in _REMARKS}
     known = [f.name for f in fields(BeamOptions)]
     for key in values:

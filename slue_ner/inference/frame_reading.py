@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 from slue_ner.core.files import read_json, write_json
+from slue_ner.core.lines import check_file
 from slue_ner.core.listing import list_failures
 from slue_ner.core.records import SCHEMA
 from slue_ner.core.run_files import FRAMES_FILE
@@ -260,8 +261,7 @@ def read_decoding(path: Path) -> FrameDecoding:
     Raises:
         ValueError: naming the file and what is wrong in it.
     """
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; `slue-ner tune frames` writes one")
+    check_file(path, hint="`slue-ner tune frames` writes one")
     record = read_json(path)
     if not isinstance(record, dict) or "decoding" not in record:
         raise ValueError(

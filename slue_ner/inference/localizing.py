@@ -12,6 +12,7 @@ import yaml
 from slue_ner.core.files import write_text
 from slue_ner.core.groups import group_of
 from slue_ner.core.labels import LabelSet
+from slue_ner.core.lines import check_file
 from slue_ner.core.run_files import LOCALIZER_FILE, read_config
 from slue_ner.core.time import Seconds
 from slue_ner.core.typed_config import from_mapping
@@ -160,8 +161,7 @@ def read_localizer(path: Path) -> KeptLocalizer:
     Raises:
         ValueError: naming the file and what is wrong in it.
     """
-    if not Path(path).is_file():
-        raise ValueError(f"{path}: no such file; `slue-ner tune localizer` writes one")
+    check_file(Path(path), hint="`slue-ner tune localizer` writes one")
     values = read_config(Path(path))
     if "incl_blank" in values:  # its name in files of before
         values["with_blanks"] = values.pop("incl_blank")

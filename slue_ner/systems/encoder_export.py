@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slue_ner.core.files import read_json, write_text
-from slue_ner.core.run_files import CONFIG_FILE, LOG_FILE, METRICS_FILE, read_config
+from slue_ner.core.run_files import (
+    CONFIG_FILE,
+    LOG_FILE,
+    METRICS_FILE,
+    but_holds_runs,
+    read_config,
+)
 from slue_ner.models.encoder.saving import save_encoder
 from slue_ner.tasks.run import Run
 
@@ -34,7 +40,9 @@ def export_encoder(run_dir: Path, out: Path, *, weights: str = "best", half: boo
     """
     for name in (CONFIG_FILE, METRICS_FILE):
         if not (run_dir / name).is_file():
-            raise ValueError(f"{run_dir} is not a finished run: it has no {name}")
+            raise ValueError(
+                f"{run_dir} is not a finished run: it has no {name}{but_holds_runs(run_dir)}"
+            )
     encoder = Run.open(run_dir).encoder(weights=weights)
     try:
         facts = "\n".join(f"- {name}: {value}" for name, value in _facts(run_dir, weights).items())

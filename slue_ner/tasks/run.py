@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from slue_ner.core.run_files import CONFIG_FILE, read_config
+from slue_ner.core.run_files import CONFIG_FILE, but_holds_runs, read_config
 from slue_ner.inference.transcribing import CTCPredictor
 from slue_ner.models.encoder.speech_encoder import SpeechEncoder
 from slue_ner.tasks.ctc_task import CTC
@@ -34,7 +34,9 @@ class Run:
             ValueError: for a folder that is none, or a config that cannot be read.
         """
         if not (path / CONFIG_FILE).is_file():
-            raise ValueError(f"{path} is not a run folder: it has no {CONFIG_FILE}")
+            raise ValueError(
+                f"{path} is not a run folder: it has no {CONFIG_FILE}{but_holds_runs(path)}"
+            )
         return cls(RunFolder(path), run_config(read_config(path / CONFIG_FILE)))
 
     @property

@@ -38,6 +38,7 @@ from slue_ner.core.run_files import (
     PREDICTIONS,
     TAGGER_FOLDER,
     VOCABULARY_FILE,
+    but_holds_runs,
     read_config,
 )
 from slue_ner.models.encoder.building import encoder_from_blueprint
@@ -154,6 +155,8 @@ class RunFolder:
     def _needed(self, name: str) -> Path:
         path = self.path / name
         if not path.exists():
+            if (inside := but_holds_runs(self.path)) != "":
+                raise ValueError(f"{self.path} is not a run folder{inside}")
             raise ValueError(
                 f"{self.path} has no {name}, which runs {_WRITTEN_BY[name]} have once they have "
                 "begun to train"

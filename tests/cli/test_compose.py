@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from slue_ner.cli.compose import _SPEECH_GROUPS, compose_config, config_folder
-from slue_ner.cli.train import _with_own_configs
+from slue_ner.cli.compose import _SPEECH_GROUPS, compose_config
+from slue_ner.cli.config_groups import config_folder
+from slue_ner.cli.train import with_own_configs
 from slue_ner.tasks.registry import run_config
 
 MISSING = {
@@ -183,12 +184,12 @@ def test_a_sweep_runs_over_files_of_ones_own(slue_ner, tmp_path, monkeypatch):
         Path(f"{name}.yaml").write_text(f"defaults:\n  - tri_stage\nwarmup: {warmup}\n")
     Path("b").mkdir()
     Path("b/short.yaml").write_text("warmup: 0.3\n")
-    given = _with_own_configs(["-m", "optim=short.yaml,long.yaml,linear", "data=so762"])
+    given = with_own_configs(["-m", "optim=short.yaml,long.yaml,linear", "data=so762"])
     assert given[:3] == ["-m", "optim=own_short,own_long,linear", "data=so762"]
     composed = [compose_config([f"optim={name}", given[-1]]) for name in ("own_short", "own_long")]
     assert [values["optim"]["warmup"] for values in composed] == [0.1, 0.5]
     with pytest.raises(ValueError, match=r"optim=short.yaml,b/short.yaml: two files of one name"):
-        _with_own_configs(["optim=short.yaml,b/short.yaml"])
+        with_own_configs(["optim=short.yaml,b/short.yaml"])
 
 
 def test_a_users_own_searchpath_is_kept(tmp_path):
@@ -198,7 +199,7 @@ def test_a_users_own_searchpath_is_kept(tmp_path):
         (folder / f"optim/{folder.name}.yaml").write_text("defaults:\n  - tri_stage\n")
     a, b, c = folders
     given = ["--config-dir", str(b), f"hydra.searchpath=[file://{a}]", f"--config-dir={c}"]
-    (searched,) = _with_own_configs(given)
+    (searched,) = with_own_configs(given)
     for name in "abc":
         assert compose_config([f"optim={name}", searched])["optim"]["schedule"] == "tri_stage"
 
@@ -210,7 +211,7 @@ def test_a_task_of_ones_own_that_hears_nothing_has_no_speech_groups(tmp_path):
         + "".join(f"  - override /{group}: null\n" for group in _SPEECH_GROUPS)
         + "task:\n  kind: own\n"
     )
-    (searched,) = _with_own_configs(["--config-dir", str(tmp_path)])
+    (searched,) = with_own_configs(["--config-dir", str(tmp_path)])
     values = compose_config(["task=own", searched])
     assert not set(_SPEECH_GROUPS) & set(values)
     with pytest.raises(ValueError, match=r"'mixing=last' has no part in task=own, which hears"):

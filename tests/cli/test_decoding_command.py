@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from slue_ner.cli.compose import config_folder
+from slue_ner.cli.config_groups import config_folder
 from slue_ner.core.labels import COMBINED
 from slue_ner.core.records import read_predictions, write_manifest
 from slue_ner.core.time import FrameGrid

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import ast
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -52,12 +54,18 @@ def of_help(text: str) -> list[list[str]]:
     return commands(line for line in shown if re.match(r"  (\S+ \S+ \| )?slue-ner \w", line))
 
 
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """Of any command but ``train``, which reads its arguments itself."""
+    parser: argparse.ArgumentParser = import_module(f"slue_ner.cli.{name}").command_parser()
+    return parser
+
+
 def accept(command: Sequence[str]) -> None:
     """Fail unless the program takes the command, which is not run."""
     name, *arguments = command
     if name != "train":
         try:
-            import_module(f"slue_ner.cli.{name}")._parser().parse_args(arguments)
+            parser_of(name).parse_args(arguments)
         except SystemExit:
             pytest.fail(f"not taken: slue-ner {shlex.join(command)}")
     elif "-m" in arguments:
@@ -80,13 +88,36 @@ def test_the_commands_of_the_pages_are_found() -> None:
     assert [command[-1] for command in found if "-m" in command] == ["seed=0,1,2"]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_the_program_takes_every_example_of_its_help(slue_ner: Any, name: str) -> None:
-    examples = of_help(slue_ner(name, "--help").out)
-    assert examples
+def helps() -> Iterator[tuple[str, ...]]:
+    """Commands and subcommands, each of which has a help."""
+    for name in COMMANDS:
+        yield (name,)
+        actions = [] if name == "train" else parser_of(name)._actions
+        for action in actions:
+            if isinstance(action, argparse._SubParsersAction):
+                yield from ((name, what) for what in action.choices)
+
+
+@pytest.mark.parametrize("names", list(helps()), ids=" ".join)
+def test_every_help_ends_with_examples_that_the_program_takes(
+    slue_ner: Any, names: tuple[str, ...]
+) -> None:
+    ended = slue_ner(*names, "--help")
+    assert (ended.status, ended.err) == (0, "")
+    _, *told = re.split(r"^examples?:", ended.out, maxsplit=1, flags=re.MULTILINE)
+    examples = of_help("".join(told))
+    assert list(names) in [example[: len(names)] for example in examples]
+    assert ended.out.splitlines()[-1].startswith("  ")
     for command in examples:
-        if command not in (["quickstart"], ["tour"]):
-            accept(command)
+        accept(command)
+        assert not strays(command)
+    for path in re.findall(r" > (\S+)", "".join(told)):
+        assert path.startswith(PLACES)
+
+
+def test_the_help_of_all_ends_with_an_example_that_the_program_takes(slue_ner: Any) -> None:
+    [example] = of_help(slue_ner("--help").out.splitlines()[-1])
+    accept(example)
 
 
 def test_the_program_takes_what_the_quickstart_says_to_run_next() -> None:
@@ -94,6 +125,45 @@ def test_the_program_takes_what_the_quickstart_says_to_run_next() -> None:
     assert len(following) == 5
     for command in following:
         accept(command)
+        assert not strays(command)
+
+
+PLACES = ("runs/", "data/", "~/")
+"""Where a command that we print may write, so that nobody's folder fills up by pasting it."""
+
+
+def strays(command: Sequence[str]) -> list[str]:
+    """What a command writes elsewhere; ``-`` is standard output."""
+    name, *arguments = command
+    if name == "train":
+        return [a for a in arguments if a.startswith("run_dir=") and not a[8:].startswith(PLACES)]
+    options = vars(parser_of(name).parse_args(arguments))
+    outputs = ["output", "out", "halves", "json", "svg", "into"]
+    outputs += ["emissions"] if name == "predict" else []
+    written = [str(options[output]) for output in outputs if options.get(output) is not None]
+    return [path for path in written if path != "-" and not path.startswith(PLACES)]
+
+
+def test_outputs_elsewhere_are_found() -> None:
+    command = "predict runs/it --manifest dev.jsonl --output dev.jsonl --emissions runs/it/dev"
+    assert strays(command.split()) == ["dev.jsonl"]
+    assert strays(["export", "runs/it", "here"]) == ["here"]
+    assert strays(["train", "run_dir=here"]) == ["run_dir=here"]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "slue_ner").rglob("*.py")), ids=lambda p: p.stem)
+def test_a_hint_writes_into_runs_and_data_only(path: Path) -> None:
+    """In messages; what is put in for ``{...}`` is a path of the user's, ``FILE`` is no path."""
+    source = path.read_text()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.JoinedStr) or (
+            isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ):
+            text = ast.unparse(node)
+            for written in re.findall(
+                r"slue-ner [^`]*?(?:--(?:output|halves|json|svg|into)|>) ([\w./~{-]+)", text
+            ):
+                assert written.startswith((*PLACES, "{", "-")) or written.isupper(), text
 
 
 @pytest.mark.slow

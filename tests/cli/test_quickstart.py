@@ -56,4 +56,4 @@ def test_the_quickstart_scores_a_language_model_and_tells_commands_that_run(
         assert again.status == 0, again.err
     run_config(compose_config(commands[3][2:]))
     assert slue_ner("prepare", commands[4][2], "--help").status == 0
-    assert Path("dev.jsonl").is_file()
+    assert Path("runs/quickstart/lm/dev.jsonl").is_file()

@@ -9,7 +9,8 @@ import torch
 import yaml
 from transformers import WhisperConfig, WhisperModel
 
-from slue_ner.cli.compose import compose_config, config_folder
+from slue_ner.cli.compose import compose_config
+from slue_ner.cli.config_groups import config_folder
 from slue_ner.models.encoder.building import build_encoder
 from slue_ner.models.encoder.families import family, model_class
 from slue_ner.models.encoder.options import EncoderOptions, build_config
