@@ -207,6 +207,7 @@ def _stream(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
 def _opened(path: Path, *, columns: list[str] | None = None) -> IterableDataset:
     # takes seconds to import, with torch, which it wants for streaming
     from datasets import IterableDataset, logging
+    from pyarrow.dataset import ParquetFragmentScanOptions
 
     # it would print the error that is raised
     logging.get_logger("datasets.packaged_modules.parquet.parquet").setLevel(logging.CRITICAL)
@@ -220,6 +221,8 @@ def _opened(path: Path, *, columns: list[str] | None = None) -> IterableDataset:
                 cache_dir=cache,
                 columns=columns,
                 batch_size=_ROWS_AT_ONCE,
+                # what is read ahead is kept until the file ends: 800 MB of a file of 800 MB
+                fragment_scan_options=ParquetFragmentScanOptions(pre_buffer=False),
             )
     except _UNREADABLE as error:
         raise _unreadable(path, error) from error
