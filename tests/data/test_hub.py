@@ -359,7 +359,10 @@ def refused(kind: type[errors.HfHubHTTPError]) -> Exception:
         (refused(errors.GatedRepoError), "accept its conditions .* `hf auth login` .* HF_TOKEN"),
         (refused(errors.RepositoryNotFoundError), "`hf auth login` or set HF_TOKEN"),
         (refused(errors.RevisionNotFoundError), "has no revision None on the hub"),
-        (errors.LocalEntryNotFoundError("x"), r"\(no network, or HF_HUB_OFFLINE .* their folder"),
+        (
+            errors.LocalEntryNotFoundError("x"),
+            r"\(no network, or HF_HUB_OFFLINE .*hf download .* folder",
+        ),
         (ConnectionError(), r"\(ConnectionError\): check the name and the network"),
     ],
 )
