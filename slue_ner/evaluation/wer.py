@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import jiwer
 from rapidfuzz.distance import Levenshtein
 
 
@@ -19,20 +20,34 @@ class Edits:
     length: int
 
 
+class _SplitWords(jiwer.ReduceToListOfListOfWords):
+    """Words as ``str.split`` has them; jiwer's own transform keeps a single tab inside a word."""
+
+    def process_string(self, s: str) -> list[list[str]]:
+        return [s.split()]
+
+
+_WORDS = _SplitWords()
+
+
 def word_edits(hypothesis: str, *, reference: str) -> Edits:
     """Edits between the whitespace-separated words.
 
     Nothing is normalised. Type symbols are words to this function: a ``Prediction``'s ``text``
     never has them.
     """
-    words = reference.split()
-    if hypothesis == reference:
-        return Edits(0, len(words))
-    return Edits(Levenshtein.distance(hypothesis.split(), words), len(words))
+    if hypothesis == reference:  # frequent, and 20 times as quick
+        return Edits(0, len(reference.split()))
+    found = jiwer.process_words(reference, hypothesis, _WORDS, _WORDS)
+    changed = found.substitutions + found.deletions
+    return Edits(changed + found.insertions, changed + found.hits)
 
 
 def character_edits(hypothesis: str, *, reference: str) -> Edits:
-    """Edits between the characters, spaces between words included, outer ones not."""
+    """Edits between the characters, spaces between words included, outer ones not.
+
+    Without jiwer, which aligns every character: scoring would take more than twice as long.
+    """
     characters = reference.strip()
     return Edits(Levenshtein.distance(hypothesis.strip(), characters), len(characters))
 

@@ -1,9 +1,11 @@
 import io
 import json
+import logging
 import re
 from pathlib import Path
 from typing import Any
 
+import datasets
 import huggingface_hub
 import numpy as np
 import pyarrow
@@ -237,15 +239,54 @@ def test_a_missing_column_gets_the_nearest_one(tmp_path: Path) -> None:
         prepare_slue_hub(tmp_path, tmp_path / "out")
 
 
-def test_a_broken_parquet_file_is_named(tmp_path: Path) -> None:
+def test_a_broken_parquet_file_is_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("datasets"), "propagate", True)
     (tmp_path / "train-0.parquet").write_text("version https://git-lfs.github.com/spec/v1")
     with pytest.raises(ValueError, match=r"train-0\.parquet: not a readable parquet file"):
         prepare_slue_hub(tmp_path, tmp_path / "out")
+    assert not caplog.records
 
 
 def test_a_folder_without_parquet_says_what_to_give(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no voxpopuli/train-\*\.parquet"):
         prepare_slue_hub(tmp_path, tmp_path / "out")
+
+
+def test_damaged_rows_are_named(tmp_path: Path) -> None:
+    write(tmp_path / "train-0.parquet", [row(0), row(1)])
+    content = bytearray((tmp_path / "train-0.parquet").read_bytes())
+    content[4:400] = bytes(396)  # column data; the footer is whole
+    (tmp_path / "train-0.parquet").write_bytes(content)
+    with pytest.raises(ValueError, match=r"train-0\.parquet: not a readable parquet file \(.+\)"):
+        prepare_slue_hub(tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["a[1]*?", ".hidden", "__pycache__", "train test", "x:y"])
+def test_a_folder_of_any_name_is_read(hub: Path, tmp_path: Path, name: str) -> None:
+    prepared = prepare_slue_hub(hub.rename(tmp_path / name), tmp_path / "out")
+    assert list(prepared.splits) == ["fine-tune", "tune", "dev", "test"]
+
+
+def test_files_that_datasets_wrote_are_read_without_decoding(tmp_path: Path) -> None:
+    sounds = [{"bytes": content, "path": None} for content in (encoded(), b"<html>")]
+    rows = datasets.Dataset.from_list([row(i, audio=sound) for i, sound in enumerate(sounds)])
+    rows = rows.cast_column("audio", datasets.Audio(sampling_rate=16_000))
+    with (tmp_path / "validation-0.parquet").open("wb") as file:
+        rows.to_parquet(file)
+    prepare_slue_hub(tmp_path, tmp_path / "out")
+    first, second = read_manifest(tmp_path / "out" / "dev.jsonl")
+    assert [entity.phrase for entity in first.entities] == ["eu", "brussels"]
+    assert first.audio is not None and first.audio.read_bytes() == sounds[0]["bytes"]
+    assert second.audio is None
+
+
+def test_part_of_a_split_is_not_taken_for_the_split(hub: Path, tmp_path: Path) -> None:
+    (hub / "train-00000-of-00002.parquet").unlink()
+    missing = r"1 of 2 files of train are missing \(train-00000-of-00002\.parquet\); fetch them"
+    with pytest.raises(ValueError, match=missing):
+        prepare_slue_hub(hub, tmp_path / "out")
 
 
 def test_neither_folder_nor_id_is_refused_without_asking_the_hub(tmp_path: Path) -> None:
@@ -281,6 +322,31 @@ def test_a_download_records_the_commit_it_is(
     assert (source["kind"], source["id"], source["revision"]) == ("slue-hub", "asapp/slue", commit)
 
 
+def test_a_copy_in_the_hubs_cache_is_read_offline(
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = "0f" * 20
+    cached = tmp_path / "cache" / "datasets--asapp--slue"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text(commit)
+    snapshot = cached / "snapshots" / commit / "voxpopuli"
+    snapshot.mkdir(parents=True)
+    for path in hub.iterdir():
+        (snapshot / path.name).symlink_to(path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    prepare_slue_hub("asapp/slue", tmp_path / "out")
+    source = json.loads((tmp_path / "out" / "dataset.json").read_text())["source"]
+    assert source["revision"] == commit
+
+
+def test_a_loading_script_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "slue.py").write_text("raise AssertionError")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(tmp_path))
+    with pytest.raises(ValueError, match=r"no voxpopuli/\*\.parquet on the hub; .* loading script"):
+        prepare_slue_hub("asapp/slue", tmp_path / "out")
+
+
 def refused(kind: type[errors.HfHubHTTPError]) -> Exception:
     error = kind.__new__(kind)
     Exception.__init__(error, "403")
@@ -293,7 +359,10 @@ def refused(kind: type[errors.HfHubHTTPError]) -> Exception:
         (refused(errors.GatedRepoError), "accept its conditions .* `hf auth login` .* HF_TOKEN"),
         (refused(errors.RepositoryNotFoundError), "`hf auth login` or set HF_TOKEN"),
         (refused(errors.RevisionNotFoundError), "has no revision None on the hub"),
-        (errors.LocalEntryNotFoundError("x"), r"\(no network, or HF_HUB_OFFLINE .* their folder"),
+        (
+            errors.LocalEntryNotFoundError("x"),
+            r"\(no network, or HF_HUB_OFFLINE .*hf download .* folder",
+        ),
         (ConnectionError(), r"\(ConnectionError\): check the name and the network"),
     ],
 )

@@ -2,6 +2,7 @@ import jiwer
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rapidfuzz.distance import Levenshtein
 
 from slue_ner.evaluation.wer import Edits, character_edits, rejoin_apostrophes, word_edits
 
@@ -28,6 +29,22 @@ def test_words_where_there_are_none_are_insertions():
 def test_characters_include_the_spaces_between_words():
     assert character_edits("eubudget", reference="eu budget") == Edits(1, 9)
     assert character_edits(" eu ", reference="eu") == Edits(0, 2)
+
+
+@pytest.mark.parametrize("space", ["\t", "\n", "\u3000", " \x1c"])
+def test_white_space_of_any_kind_is_between_words(space):
+    assert word_edits(f"{space}the{space}eu", reference="the eu") == Edits(0, 2)
+    assert word_edits("the eu", reference=f"the{space}eu{space}bud") == Edits(1, 3)
+
+
+@given(st.text() | sentences, st.text() | sentences)
+def test_words_and_characters_are_counted_as_an_alignment_with_the_fewest_edits(said, heard):
+    fewest = Levenshtein.distance(heard.split(), said.split())
+    assert word_edits(heard, reference=said) == Edits(fewest, len(said.split()))
+    found = jiwer.process_characters(said, heard)
+    changed = found.substitutions + found.deletions
+    edits = Edits(changed + found.insertions, changed + found.hits)
+    assert character_edits(heard, reference=said) == edits
 
 
 @given(corpora)

@@ -1,26 +1,30 @@
 """A hub data set in parquet: where its files are, their rows, and the audio in these.
 
 Files are here already or fetched from the hub, with errors that say what to do; an error in a row
-names it.
+names it. ``datasets`` streams the rows out of the files, audio as bytes.
 """
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import itertools
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
-import pyarrow
-import pyarrow.parquet as parquet
-
+from slue_ner.core.listing import shown
 from slue_ner.core.suggest import nearest
+
+if TYPE_CHECKING:
+    from datasets import IterableDataset
 
 _ROWS_AT_ONCE = 64  # about 6 MB of audio
 _LONGEST_NAME = 150
+_UNREADABLE = (OSError, ValueError, TypeError, KeyError, NotImplementedError)  # Arrow's are these
 
 
 def has_parquet(folder: Path, *, config: str) -> bool:
@@ -65,6 +69,8 @@ def split_files(
     for place in (folder / config, folder):
         files = {split: sorted(place.glob(f"{name}-*.parquet")) for name, split in split_of.items()}
         found = {split: paths for split, paths in files.items() if paths}
+        for paths in found.values():
+            _check_complete(paths)
         if found:
             return found
     first, *others = split_of
@@ -75,51 +81,37 @@ def split_files(
 
 
 def num_rows(paths: Sequence[Path]) -> int:
-    """Rows of all files together, read from their footers; errors as in ``read_rows``."""
-    total = 0
-    for path in paths:
-        with opened_parquet(path, required=()) as file:
-            total += file.metadata.num_rows
-    return total
+    """Rows of all files together, counted by their ids; errors as in ``read_rows``."""
+    return sum(1 for path in paths for _ in read_rows(path, required=("id",)))
 
 
 def read_rows(
     path: Path, *, required: Sequence[str], optional: Sequence[str] = ()
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Rows with these columns, each with a phrase that says where it is.
+    """Rows with these columns, each with a phrase that says where it is; audio is not decoded.
 
     Raises:
         ValueError: for a required column that is missing, or a file that is not parquet.
     """
-    number = 0
-    with opened_parquet(path, required=required) as file:
-        names = column_names(file)
-        wanted = [*required, *(name for name in optional if name in names)]
-        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=wanted):
-            for row in batch.to_pylist():
-                number += 1
-                yield f"{path}, row {number}", row
+    names = column_names(path, required=required)
+    rows = _stream(path, [*required, *(name for name in optional if name in names)])
+    for number in itertools.count(1):
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except _UNREADABLE as error:
+            raise _unreadable(path, error) from error
+        yield f"{path}, row {number}", row
 
 
-@contextmanager
-def opened_parquet(path: Path, *, required: Sequence[str]) -> Iterator[parquet.ParquetFile]:
-    """A parquet file that has the required columns; errors as in ``read_rows``."""
-    try:
-        with parquet.ParquetFile(path) as file:
-            names = column_names(file)
-            for name in required:
-                if name not in names:
-                    raise ValueError(f"{path}: column {name!r} is missing; {nearest(name, names)}")
-            yield file
-    except (pyarrow.ArrowException, OSError) as error:
-        raise ValueError(
-            f"{path}: not a readable parquet file ({error}); fetch it again"
-        ) from error
-
-
-def column_names(file: parquet.ParquetFile) -> list[str]:
-    """Top-level columns of an open file."""
-    return list(file.schema_arrow.names)
+def column_names(path: Path, *, required: Sequence[str] = ()) -> list[str]:
+    """Top-level columns of a file; errors as in ``read_rows``."""
+    names = list(_opened(path).features or ())
+    for name in required:
+        if name not in names:
+            raise ValueError(f"{path}: column {name!r} is missing; {nearest(name, names)}")
+    return names
 
 
 def parallel_lists(
@@ -189,6 +181,58 @@ def _extension(content: bytes, path: str | None) -> str:
     return named[0].lower() if named else ".audio"
 
 
+def _check_complete(paths: Sequence[Path]) -> None:
+    """Refuse ``NAME-00000-of-00002.parquet`` without its sibling: a download that was stopped."""
+    for path in paths:
+        if numbers := re.fullmatch(r"(.*)-\d{5}-of-(\d{5})\.parquet", path.name):
+            stem, num_files = numbers[1], int(numbers[2])
+            names = [f"{stem}-{i:05}-of-{num_files:05}.parquet" for i in range(num_files)]
+            missing = [name for name in names if not path.with_name(name).exists()]
+            if missing:
+                raise ValueError(
+                    f"{path.parent}: {len(missing)} of {num_files} files of {stem} are missing "
+                    f"({shown(missing)}); fetch them, too"
+                )
+
+
+def _stream(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
+    from datasets import Audio
+
+    dataset = _opened(path, columns=columns)
+    if "audio" in columns:
+        dataset = dataset.cast_column("audio", Audio(decode=False))
+    return iter(dataset)
+
+
+def _opened(path: Path, *, columns: list[str] | None = None) -> IterableDataset:
+    # takes seconds to import, with torch, which it wants for streaming
+    from datasets import IterableDataset, logging
+    from pyarrow.dataset import ParquetFragmentScanOptions
+
+    # it would print the error that is raised
+    logging.get_logger("datasets.packaged_modules.parquet.parquet").setLevel(logging.CRITICAL)
+    try:
+        # load_dataset would ask a server to count the use; this, too, takes a pattern and leaves
+        # a lock file in its cache
+        with TemporaryDirectory() as cache:
+            return IterableDataset.from_parquet(
+                glob.escape(str(path)),
+                split="train",
+                cache_dir=cache,
+                columns=columns,
+                batch_size=_ROWS_AT_ONCE,
+                # what is read ahead is kept until the file ends: 800 MB of a file of 800 MB
+                fragment_scan_options=ParquetFragmentScanOptions(pre_buffer=False),
+            )
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> ValueError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return ValueError(f"{path}: not a readable parquet file ({reason}); fetch it again")
+
+
 def _downloaded(id_: str, *, config: str, revision: str | None) -> tuple[Path, str]:
     """Download ``<config>/*.parquet`` into the hub's cache (at once when it is there already).
 
@@ -224,6 +268,12 @@ def _downloaded(id_: str, *, config: str, revision: str | None) -> tuple[Path, s
         raise ValueError(
             f"{id_} is no folder here, and as a data set of the hub it cannot be downloaded "
             f"({reason}): check the name and the network; or download its {config}/*.parquet files "
-            "elsewhere and give their folder"
+            f"elsewhere (`hf download {id_} --repo-type dataset --include '{config}/*.parquet' "
+            "--local-dir FOLDER`) and give their folder"
         ) from error
+    if not has_parquet(Path(folder), config=config):
+        raise ValueError(
+            f"{id_} has no {config}/*.parquet on the hub; a data set that is a loading script is "
+            "not read, since its code would have to run"
+        )
     return Path(folder), Path(folder).name

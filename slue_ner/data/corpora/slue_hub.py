@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import pyarrow.parquet as parquet
 
 from slue_ner.core.canonical import Changes
 from slue_ner.core.files import sha256
@@ -19,7 +16,6 @@ from slue_ner.data.corpora.hub_parquet import (
     AudioFolder,
     column_names,
     num_rows,
-    opened_parquet,
     parallel_lists,
     parquet_folder,
     read_rows,
@@ -113,28 +109,27 @@ def prepare_slue_hub(
 
 def _is_blind(path: Path) -> bool:
     """Whether every row has null for its labels (a row without entities has empty lists)."""
-    with _opened(path) as file:
-        labels = file.read(columns=[name for name in _LABEL_COLUMNS if name in column_names(file)])
-    return labels.num_rows > 0 and all(
-        column.null_count == labels.num_rows for column in labels.columns
-    )
+    labels = _label_columns(path)
+    num_blind = 0
+    for _, row in read_rows(path, required=labels):
+        if any(row[name] is not None for name in labels):
+            return False
+        num_blind += 1
+    return num_blind > 0
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    with _opened(path):
-        return read_rows(path, required=_COLUMNS, optional=_LABEL_COLUMNS)
+    return read_rows(path, required=(*_COLUMNS, *_label_columns(path)))
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[parquet.ParquetFile]:
-    with opened_parquet(path, required=_COLUMNS) as file:
-        names = column_names(file)
-        if not set(_LABEL_COLUMNS) & set(names):
-            raise ValueError(
-                f"{path}: no column {' or '.join(_LABEL_COLUMNS)}; "
-                f"{nearest(_LABEL_COLUMNS[0], names)}"
-            )
-        yield file
+def _label_columns(path: Path) -> list[str]:
+    names = column_names(path, required=_COLUMNS)
+    labels = [name for name in _LABEL_COLUMNS if name in names]
+    if not labels:
+        raise ValueError(
+            f"{path}: no column {' or '.join(_LABEL_COLUMNS)}; {nearest(_LABEL_COLUMNS[0], names)}"
+        )
+    return labels
 
 
 def _utterance(
