@@ -145,7 +145,7 @@ def decoder(case: Case, **changes: Any) -> BeamDecoder:
 
 def race(case: Case, beam: int, rounds: int) -> dict[str, str]:
     """Ours and flashlight-text in turns on one core, in CPU time of the thread that decodes."""
-    ours = decoder(case, beam=beam)
+    ours = decoder(case, beam_size=beam)
     first = next(iter(case.emissions.values()))
     ours.decode(first)
     job = {
@@ -197,7 +197,10 @@ def race(case: Case, beam: int, rounds: int) -> dict[str, str]:
 
 def skipped(case: Case, threshold: float) -> dict[str, str]:
     """What leaving out frames that are surely blank changes."""
-    whole, quick = decoder(case, beam=50), decoder(case, beam=50, blank_threshold=threshold)
+    whole, quick = (
+        decoder(case, beam_size=50),
+        decoder(case, beam_size=50, blank_threshold=threshold),
+    )
     some = [*case.emissions.values()]
     exact = [whole.decode(rows)[0] for rows in some]
     start = time.thread_time()
@@ -221,7 +224,7 @@ def cores(case: Case, rounds: int) -> dict[str, str]:
 
     Two processes that decode all of them each show what the machine's cores can give at all.
     """
-    ours = decoder(case, beam=50)
+    ours = decoder(case, beam_size=50)
     some = list(case.emissions.values())
 
     def on(threads: int) -> float:
@@ -299,7 +302,7 @@ def second_peer(case: Case) -> dict[str, str]:
         "word_score": WORD_SCORE,
     }
     peer = ask("PYCTCDECODE", "pyctcdecode_peer.py", job, case.folder)
-    ours = decoder(case, beam=50)
+    ours = decoder(case, beam_size=50)
     start = time.thread_time()
     found = {id: ours.decode(case.emissions[id])[0] for id in names}
     speed = frames / (time.thread_time() - start)

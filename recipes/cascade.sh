@@ -33,7 +33,7 @@ for tagger in "${taggers[@]}"; do
     slue-ner predict "$runs/${recogniser%%=*}.jsonl" --text-ner "${tagger#*=}" --manifest "$dev" --output "$runs/$name.jsonl"
     score "$name"
   done
-  name=gold_${tagger%%=*}
+  name=topline_${tagger%%=*}
   [ -f "$results/$name.json" ] && continue
   slue-ner predict "${tagger#*=}" --manifest "$dev" --output "$runs/$name.jsonl"
   score "$name"

@@ -66,12 +66,12 @@ decode asr_lm "$asr" asr "$out/plain.ngram"
 find_in_text asr_lm cascade_lm
 names=(e2e e2e_aligned e2e_lm cascade cascade_aligned cascade_lm)
 for name in "${names[@]}"; do localize "$name"; done
-slue-ner predict "$runs/text_ner" --manifest "$test" --output "$out/gold_text.jsonl"
-score gold_text
+slue-ner predict "$runs/text_ner" --manifest "$test" --output "$out/topline.jsonl"
+score topline
 slue-ner predict "$runs/frames" --manifest "$test" --output "$out/frames.jsonl"
 score frames
 scored=()
-for name in "${names[@]}" gold_text frames; do scored+=("$out/$name.json"); done
+for name in "${names[@]}" topline frames; do scored+=("$out/$name.json"); done
 columns=run,f1,label_f1,wer,nel_frame_f1,nel_frame_corrected_f1,nel_word_f1,nel_word_corrected_f1
 if [ -n "$page" ]; then
   slue-ner compare "${scored[@]}" --columns "$columns,hardware,commit" --into "$page" --block systems

@@ -57,7 +57,7 @@ def test_a_demo_of_own_data_trains_on_all_of_it_and_scores_every_dev(recipes):
     assert (train["experiment"], train["name"], train["data.root"]) == ("demo", "ours", "data/mine")
     mine, *others = (f"data/{name}/fine-tune.jsonl" for name in ("mine", "yours", "theirs"))
     # each three times: once by data.root
-    assert train["data.more"] == f"[{','.join([*others, mine, *others, mine, *others])}]"
+    assert train["data.also_train"] == f"[{','.join([*others, mine, *others, mine, *others])}]"
     scored = [c[c.index("--references") + 1] for c in recipes.commands if c[0] == "score"]
     assert sorted(set(scored)) == ["data/mine/dev.jsonl", "data/yours/dev.jsonl"]
     compare = recipes.commands[-1]
@@ -89,7 +89,7 @@ def test_a_demo_finds_speech_beside_the_checkout_and_has_the_synthesiser_speak_t
     (train,) = (options(command) for command in recipes.commands if command[0] == "train")
     spoken = "data/demo_spoken/fine-tune.jsonl"
     own = "data/so762/fine-tune.jsonl"
-    assert train["data.more"] == f"[{own},{own},{spoken}]"
+    assert train["data.also_train"] == f"[{own},{own},{spoken}]"
 
 
 def test_a_cell_is_trained_once_and_predicts_with_the_data_of_its_run(recipes):

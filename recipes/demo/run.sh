@@ -55,7 +55,7 @@ own=("${data[@]/%//fine-tune.jsonl}")
 more=("${own[@]:1}" "${own[@]}" "${own[@]}" ${spoken:+"$spoken"})
 list() { local IFS=,; echo "[$*]"; }
 OMP_NUM_THREADS=1 torchrun --standalone --nproc-per-node 2 --no-python \
-  slue-ner train experiment=demo "name=${NAME:-demo}" "data.root=${data[0]}" "data.more=$(list "${more[@]}")"
+  slue-ner train experiment=demo "name=${NAME:-demo}" "data.root=${data[0]}" "data.also_train=$(list "${more[@]}")"
 
 slue-ner lm train "${own[@]}" ${spoken:+"$spoken"} --order 4 --output "$run/tagged.ngram"
 slue-ner predict "$run" --manifest "${data[0]}/tune.jsonl" --output "$run/dev/tune.jsonl" --emissions "$run/emissions/tune"

@@ -21,7 +21,7 @@ fi
 list() { local IFS=,; echo "[$*]"; }
 two() { OMP_NUM_THREADS=1 torchrun --standalone --nproc-per-node 2 --no-python slue-ner train "$@"; }
 
-two experiment=pretrain_letters "data.more=$(list "${more[@]}")"
+two experiment=pretrain_letters "data.also_train=$(list "${more[@]}")"
 slue-ner export runs/pretrain_letters runs/pretrain_letters/encoder
 if command -v flite > /dev/null; then
   [ -f data/flite/speech.jsonl ] || recipes/small_conformer/flite.sh data/flite 2600 "${texts[@]}"
@@ -29,5 +29,5 @@ if command -v flite > /dev/null; then
   spoken=data/pretrain_flite/fine-tune.jsonl
   more+=("$spoken" "$spoken" "$spoken")
 fi
-two experiment=pretrain_small "data.more=$(list "${more[@]}")" "data.unlabelled=$(list "${unlabelled[@]}")"
+two experiment=pretrain_small "data.also_train=$(list "${more[@]}")" "data.unlabelled=$(list "${unlabelled[@]}")"
 slue-ner export runs/pretrain_small runs/pretrain_small/encoder --half

@@ -152,7 +152,7 @@ def _encoder(options: Mapping[str, Any]) -> str:
 
 
 def _data(options: Mapping[str, Any]) -> str:
-    more = [Path(manifest).parent.name for manifest in options.get("more") or ()]
+    more = [Path(manifest).parent.name for manifest in options.get("also_train") or ()]
     hours = options.get("hours")
     part = "" if hours is None else f", {60 * hours:.0f} min"
     return " + ".join([Path(options["root"]).name, *more]) + part

@@ -35,7 +35,7 @@ class Row:
     Attributes:
         encoder: hub id or folder of the pre-trained encoder, or its family and "random weights";
             of text NER, what tags the words.
-        data: folder names of ``data.root`` and ``data.more``, and what ``data.hours`` allows.
+        data: folder names of ``data.root`` and ``data.also_train``, and what ``data.hours`` allows.
         num_trainable: values of the model that are trained, heads and mixing among them.
         trainable_share: the same over all values of the model, in [0, 1].
         seeds: of the runs in this row.

@@ -89,8 +89,9 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
     parser = OverridesParser.create()
     parsed = []
     for override in overrides:
-        key = re.split(r"[.=@]", override.lstrip("+~"), maxsplit=1)[0]
-        if key in RENAMED_KEYS:
+        path = re.split(r"[=@]", override.lstrip("+~"), maxsplit=1)[0]
+        key = next((old for old in RENAMED_KEYS if f"{path}.".startswith(f"{old}.")), None)
+        if key is not None:
             raise ValueError(
                 f"override {override!r}: {key} is called {RENAMED_KEYS[key]} now; write "
                 f"{override.replace(key, RENAMED_KEYS[key], 1)}"

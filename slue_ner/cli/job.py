@@ -16,7 +16,7 @@ def train(values: dict[str, Any], run_dir: Path) -> int:
 
     data = values.get("data", {})  # what is missing is said before torch is imported
     check_manifests(data["root"], [data["train"], data["tune"]])
-    check_more([*data.get("more", []), *data.get("unlabelled", [])])
+    check_more([*data.get("also_train", []), *data.get("unlabelled", [])])
     from slue_ner.systems.experiment import run_experiment
     from slue_ner.training.checkpoints import StopRequestedError
     from slue_ner.training.ranks import leave_ranks

@@ -34,17 +34,17 @@ really said:
       --output runs/cascade.jsonl
   slue-ner predict runs/asr --text-ner spacy:en_core_web_sm --manifest data/mine/dev.jsonl \\
       --output runs/asr/spacy.jsonl
-  slue-ner predict runs/text_ner --manifest data/mine/dev.jsonl --output runs/gold_text.jsonl
+  slue-ner predict runs/text_ner --manifest data/mine/dev.jsonl --output runs/topline.jsonl
   slue-ner predict dslim/bert-base-NER --label-map map.yaml --manifest data/mine/dev.jsonl \\
       --output runs/bert.jsonl
 """
 
-_PIPELINES = ("end_to_end", "cascade", "gold_text", "frames", "words")
+_PIPELINES = ("end_to_end", "cascade", "topline", "frames", "words")
 _OF_TASK = {
     "ctc": "end_to_end",
     "pretrain": "end_to_end",  # which says what to do
     "frames": "frames",
-    "text_ner": "gold_text",
+    "text_ner": "topline",
 }
 
 
@@ -92,7 +92,7 @@ def _pipeline_of(options: argparse.Namespace) -> str:
         from slue_ner.systems.text_taggers import is_ready_tagger
 
         if is_ready_tagger(options.run):
-            return "gold_text"
+            return "topline"
         return "words" if is_checkpoint(options.run) else "end_to_end"
     task = read_config(path).get("task")
     kind = task.get("kind") if isinstance(task, dict) else None
@@ -106,7 +106,7 @@ def _check(options: argparse.Namespace, pipeline: str) -> None:
         raise ValueError("--ner-form is for a predictions file in a cascade; leave it out")
     if (options.text_ner is None) == (pipeline == "cascade"):
         raise ValueError("--pipeline cascade and --text-ner RUN go together; give both or neither")
-    if options.label_map is not None and pipeline not in ("cascade", "gold_text"):
+    if options.label_map is not None and pipeline not in ("cascade", "topline"):
         raise ValueError("--label-map is for text NER; leave it out")
     if options.emissions is not None and pipeline not in ("end_to_end", "frames"):
         raise ValueError(
@@ -124,10 +124,10 @@ def _check(options: argparse.Namespace, pipeline: str) -> None:
             f"{options.run} was trained for a task of your own, which predicts by itself; leave "
             "--decoding, --lm and --localizer out"
         )
-    if has_decoding_options(options) and pipeline == "gold_text":
+    if has_decoding_options(options) and pipeline == "topline":
         raise ValueError("text NER reads no emissions; leave --decoding and --lm out")
     if options.batch_seconds is not None or options.num_workers:
-        ignored = {"gold_text": "text NER reads no audio", "own": "your task makes its own batches"}
+        ignored = {"topline": "text NER reads no audio", "own": "your task makes its own batches"}
         if pipeline in ignored:
             raise ValueError(f"{ignored[pipeline]}; leave --batch-seconds and --num-workers out")
 

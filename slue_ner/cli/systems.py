@@ -25,7 +25,7 @@ from slue_ner.inference.frame_reading import (
     read_decoding,
     tuned_decoding,
 )
-from slue_ner.inference.tagging import cascade, gold_text
+from slue_ner.inference.tagging import cascade, topline
 from slue_ner.inference.transcribing import decode
 from slue_ner.models.device import pick_device
 from slue_ner.systems.recognisers import recognise
@@ -160,7 +160,7 @@ def run_words(
         )
 
 
-def run_gold_text(
+def run_topline(
     options: argparse.Namespace, utterances: Sequence[Utterance], console: Console
 ) -> list[Prediction]:
     """Text NER on what was really said."""
@@ -168,7 +168,7 @@ def run_gold_text(
     tagger = text_tagger(
         options.run, weights=options.weights, label_map=options.label_map, note=say
     )
-    predictions = gold_text(utterances, tagger, device=pick_device(options.device))
+    predictions = topline(utterances, tagger, device=pick_device(options.device))
     say_types(tagger, say)
     return predictions
 
@@ -176,7 +176,7 @@ def run_gold_text(
 SYSTEMS: dict[str, System] = {
     "end_to_end": run_end_to_end,
     "cascade": run_cascade,
-    "gold_text": run_gold_text,
+    "topline": run_topline,
     "frames": run_frames,
     "words": run_words,
     "own": run_own,

@@ -135,7 +135,7 @@ def _described_decoding(trial: DecodingTrial, tagged: bool) -> str:
     entity = f", entity {options.entity_score:+.2f}" if options.entity_score else ""
     return (
         f"{f1}WER {100 * trial.wer:.1f}: LM weight {options.lm_weight:.2f}, "
-        f"word score {options.word_score:+.2f}{entity}{unknown}, beam {options.beam}"
+        f"word score {options.word_score:+.2f}{entity}{unknown}, beam {options.beam_size}"
     )
 
 

@@ -55,7 +55,7 @@ ENCODER_FOLDER = "encoder"
 PREDICTIONS = "predictions"
 
 
-RENAMED_KEYS = {"features": "state_cache"}
+RENAMED_KEYS = {"features": "state_cache", "data.more": "data.also_train"}
 """Keys of configs as earlier versions called them, and as they are called now."""
 
 
@@ -77,7 +77,15 @@ def read_config(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} should hold a mapping, got {type(values).__name__}")
     if "task" not in values:
         return values
-    return {RENAMED_KEYS.get(key, key): value for key, value in dict[str, Any](values).items()}
+    return _renamed(values)
+
+
+def _renamed(values: dict[str, Any], section: str = "") -> dict[str, Any]:
+    made = {}
+    for key, value in values.items():
+        now = RENAMED_KEYS.get(f"{section}{key}", f"{section}{key}").removeprefix(section)
+        made[now] = _renamed(value, f"{now}.") if isinstance(value, dict) else value
+    return made
 
 
 def read_metrics(run_dir: Path) -> Any:

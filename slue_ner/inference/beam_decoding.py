@@ -7,7 +7,7 @@
     lexicon: null           # one word a line; default: the words of lm
     hot_words: null         # one phrase a line, perhaps a tab and how often its boost counts
     lm_weight: 0.9          # the rest as in BeamOptions
-    beam: 100
+    beam_size: 100
     tuned_on: 160 utterances of tune.jsonl
 
 Tuning reads stored emissions and needs no model. One weight after the other goes up or down in
@@ -51,6 +51,8 @@ from slue_ner.text.vocabulary import Vocabulary
 
 _COLUMNS = re.compile(r"[ \t]+")
 _REMARKS = ("tuned_on", "tuned_by", "f1", "wer")
+_RENAMED = {"beam": "beam_size", "symbols": "num_symbols"}
+"""Keys as earlier versions wrote them, and as they are called now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +130,8 @@ def note_truncated(decoder: BeamDecoder | None, note: Callable[[str], None] | No
     if decoder is not None and decoder.num_truncated and note is not None:
         note(
             f"{decoder.num_truncated} utterances were cut behind their last whole word or entity, "
-            f"for no hypothesis in the beam of {decoder.options.beam} could end; a wider one may "
-            "help"
+            f"for no hypothesis in the beam of {decoder.options.beam_size} could end; a wider one "
+            "may help"
         )
 
 
@@ -162,7 +164,11 @@ def read_ctc_decoding(path: Path) -> CTCDecoding:
         ValueError: naming the file and what is wrong in it.
     """
     check_file(path, hint="`slue-ner tune decoding` writes one")
-    values = {key: value for key, value in read_config(path).items() if key not in _REMARKS}
+    values = {
+        _RENAMED.get(key, key): value
+        for key, value in read_config(path).items()
+        if key not in _REMARKS
+    }
     known = [f.name for f in fields(BeamOptions)]
     for key in values:
         if key not in (*known, *_FILES):
@@ -329,10 +335,10 @@ def tune_decoding(
     for share in (1.0, 0.5):
         moves = [(name, way * share * step) for name, step in steps.items() for way in (1, -1)]
         best = _climb(best, moves, trial, by)
-    beams = [trial(replace(best.options, beam=beam)) for beam in BEAMS]
+    beams = [trial(replace(best.options, beam_size=beam)) for beam in BEAMS]
     widest = _best([best, *beams], by)
     good = [t for t in [best, *beams] if _is_as_good(t, widest, by)]
-    chosen = min(good, key=lambda t: t.options.beam)
+    chosen = min(good, key=lambda t: t.options.beam_size)
     return [chosen, *(t for t in tried.values() if t is not chosen)]
 
 

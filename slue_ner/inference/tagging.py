@@ -150,8 +150,8 @@ class TextPredictor:
     def predict(
         self, utterances: Sequence[Utterance], *, device: torch.device | str = "cpu"
     ) -> list[Prediction]:
-        """The entities of the references' own words, see ``gold_text``."""
-        return gold_text(utterances, self.tagger, batch_size=self.batch_size, device=device)
+        """The entities of the references' own words, see ``topline``."""
+        return topline(utterances, self.tagger, batch_size=self.batch_size, device=device)
 
 
 def cascade(
@@ -201,7 +201,7 @@ def cascade(
     ]
 
 
-def gold_text(
+def topline(
     utterances: Sequence[Utterance],
     tagger: WordTagger,
     *,

@@ -68,7 +68,7 @@ def _facts(run_dir: Path, weights: str) -> dict[str, str]:
     training, data, task = run["training"], values["data"], values["task"]
     devices = values["trainer"]["devices"] * values["trainer"]["num_nodes"]
     heard = devices * training["audio_seconds"] / 3600
-    manifests = [f"{data['root']}/{data['train']}.jsonl", *data.get("more", [])]
+    manifests = [f"{data['root']}/{data['train']}.jsonl", *data.get("also_train", [])]
     encoder = values["encoder"]
     update = training["updates" if weights == "last" else "best_update"]
     figures = _figures(run_dir / LOG_FILE, update)

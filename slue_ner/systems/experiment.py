@@ -56,7 +56,7 @@ def run_experiment(values: Mapping[str, Any], run_dir: Path, *, console: Console
     config = run_config(values)
     _check_manifests(config)
     manifests = {config.data.train: config.data.train_manifests[0]}
-    manifests |= {path: Path(path) for path in (*config.data.more, *config.data.unlabelled)}
+    manifests |= {path: Path(path) for path in (*config.data.also_train, *config.data.unlabelled)}
     manifests |= config.task.inputs()
     manifests[config.data.tune] = config.data.tune_manifest
     if (run_dir / METRICS_FILE).is_file():
@@ -172,4 +172,4 @@ def _check_manifests(config: RunConfig) -> None:
             raise ValueError(f"{option}={path} does not exist or is no file")
     data = config.data
     check_manifests(data.root, [data.train, data.tune, *_splits_to_report(config)])
-    check_more([*data.more, *data.unlabelled])
+    check_more([*data.also_train, *data.unlabelled])

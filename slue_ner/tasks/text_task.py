@@ -192,7 +192,7 @@ class TextModule(TrainingModule):
     def __init__(self, model: TextTagger, *, tune: Sequence[Sentence], **common: Any) -> None:
         super().__init__(model, what="task=text_ner", **common)
         self.tune = tune
-        self._has_pretrained = any(model.is_pretrained(name) for name in self._promised)
+        self._has_pretrained = any(model.is_pretrained(name) for name in self._trainable)
         self._tags = self._no_tags()
         self._tune_loss = [0.0, 0.0]  # summed loss, words
 

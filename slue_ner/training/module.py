@@ -17,7 +17,7 @@ from slue_ner.data.loading.batch import Batch, FrameLabels
 from slue_ner.models.adaptation.strategy import AdaptationReport, freeze, unfreeze
 from slue_ner.models.encoder.speech_encoder import SpeechEncoder
 from slue_ner.models.mixing import Layers
-from slue_ner.models.promises import check_gradients, check_modes
+from slue_ner.models.training_checks import check_gradients, check_modes
 from slue_ner.text.vocabulary import Vocabulary
 from slue_ner.training.optim import OptimOptions, build_optimizer, build_scheduler
 from slue_ner.training.ranks import gather, random_state, set_random_state, wrap_again
@@ -57,7 +57,7 @@ class TrainingModule(pl.LightningModule):
         self.optim = optim
         self.max_updates = max_updates
         self.num_batches = 0
-        self._promised = [n for n, p in model.named_parameters() if p.requires_grad]
+        self._trainable = [n for n, p in model.named_parameters() if p.requires_grad]
         self._unchecked = True
         self._modes_unchecked = True
         self._batch_is_empty = False
@@ -80,10 +80,10 @@ class TrainingModule(pl.LightningModule):
         return {}
 
     def configure_optimizers(self) -> Any:
-        """AdamW over the promised parameters and its schedule, one step an update."""
-        promised = dict(self.model.named_parameters())
-        encoder = [promised[n] for n in self._promised if self.is_encoder(n)]
-        head = [promised[n] for n in self._promised if not self.is_encoder(n)]
+        """AdamW over the trainable parameters and its schedule, one step an update."""
+        parameters = dict(self.model.named_parameters())
+        encoder = [parameters[n] for n in self._trainable if self.is_encoder(n)]
+        head = [parameters[n] for n in self._trainable if not self.is_encoder(n)]
         optimizer = build_optimizer(self.optim, encoder=encoder, head=head)
         scheduler = build_scheduler(self.optim, optimizer, max_updates=self.max_updates)
         return {
@@ -114,12 +114,12 @@ class TrainingModule(pl.LightningModule):
         return loss
 
     def on_after_backward(self) -> None:
-        """After the first backward pass everything promised must have a gradient."""
+        """After the first backward pass everything trainable must have a gradient."""
         if self._unchecked and not self._batch_is_empty:
             parameters = dict(self.model.named_parameters())
             check_gradients(
                 self.model,
-                promised=[name for name in self._promised if parameters[name].requires_grad],
+                trainable=[name for name in self._trainable if parameters[name].requires_grad],
                 what=self.what,
             )
             self._unchecked = False

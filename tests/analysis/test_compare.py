@@ -45,7 +45,7 @@ def test_an_encoder_without_source_has_random_weights(tmp_path):
 
 
 def test_data_that_was_added_to_the_root_is_named(tmp_path):
-    more = {"more": ["data/pretrain_slue/fine-tune.jsonl"]}
+    more = {"also_train": ["data/pretrain_slue/fine-tune.jsonl"]}
     assert row_of(write_run(tmp_path / "a", config={"data": more})).data == (
         "slue_voxpopuli + pretrain_slue"
     )

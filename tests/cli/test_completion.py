@@ -128,7 +128,7 @@ def test_train_takes_the_options_that_are_offered(slue_ner, tmp_path, option):
 TYPED = [
     ("slue-ner tr\t", ["train"]),
     ("slue-ner prepare synth\t", ["prepare", "synthetic"]),
-    ("slue-ner predict runs/it --pipel\tgo\t", ["predict", "runs/it", "--pipeline", "gold_text"]),
+    ("slue-ner predict runs/it --pipel\tto\t", ["predict", "runs/it", "--pipeline", "topline"]),
     ("slue-ner predict --pipeline=ca\t", ["predict", "--pipeline=cascade"]),
     ("slue-ner train encoder=small_w\t", ["train", "encoder=small_wav2vec2"]),
     ("slue-ner train optim.l\t1 seed=0", ["train", "optim.lr=1", "seed=0"]),

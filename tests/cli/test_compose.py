@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import yaml
 from slue_ner.cli.compose import _SPEECH_GROUPS, compose_config
 from slue_ner.cli.config_groups import config_folder
 from slue_ner.cli.train import with_own_configs
+from slue_ner.models.adaptation.strategies import STRATEGIES
 from slue_ner.tasks.registry import run_config
 
 MISSING = {
@@ -49,7 +51,12 @@ def test_one_step_of_every_experiment_on_audio_runs(
         "train",
         f"experiment={name}",
         *(*tiny_overrides, *words_are_timed, *FROM_SCRATCH.get(name, [])),
-        *("trainer.max_updates=1", "trainer.devices=1", "data.evaluate=[dev]", "data.more=[]"),
+        *(
+            "trainer.max_updates=1",
+            "trainer.devices=1",
+            "data.evaluate=[dev]",
+            "data.also_train=[]",
+        ),
         f"run_dir={tmp_path}/run",
     )
     assert ended.status == 0, ended.err
@@ -66,7 +73,7 @@ def test_one_step_of_every_experiment_on_text_runs(
         *(override for override in text_overrides if override != "task=text_ner"),
         *([] if name == "text_ner_small" else [f"task.source={text_sources['bert']}"]),
         *("trainer.max_updates=1", "data.evaluate=[dev]", "data.tune=tune"),
-        f"data.more=[{tiny_corpus}/tune.jsonl]",
+        f"data.also_train=[{tiny_corpus}/tune.jsonl]",
         f"run_dir={tmp_path}/run",
     )
     assert ended.status == 0, ended.err
@@ -229,3 +236,10 @@ def test_a_task_of_ones_own_that_hears_nothing_has_no_speech_groups(tmp_path):
 def test_a_file_or_folder_of_choices_that_is_not_there_is_named(slue_ner, arguments, message):
     ended = slue_ner("train", *arguments, "--cfg")
     assert ended.status == 1 and message in ended.err
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+def test_no_value_of_a_strategy_is_left_to_its_code(name):
+    values = compose_config([f"adaptation={name}", *MISSING.get(f"adaptation={name}", ())])
+    options = {field.name for field in fields(STRATEGIES[name])}
+    assert options <= set(values["adaptation"])

@@ -14,6 +14,7 @@ from slue_ner.core.labels import COMBINED
 from slue_ner.core.records import read_predictions, write_manifest
 from slue_ner.core.time import FrameGrid
 from slue_ner.core.types import EntitySpan, Utterance
+from slue_ner.decoding.beam.scoring_rules import BeamOptions
 from slue_ner.decoding.emissions import EmissionsWriter
 from slue_ner.inference.beam_decoding import read_ctc_decoding, read_hot_words
 from slue_ner.text.vocabulary import Vocabulary
@@ -137,7 +138,7 @@ def test_tuned_weights_are_written_and_used_again(slue_ner, decode, lm, folder):
     assert written["lm"] == "lm.ngram"
     assert written["tuned_on"] == "2 utterances of tune.jsonl"
     assert (written["tuned_by"], written["f1"], written["wer"]) == ("f1", 1.0, 0.0)
-    assert written["beam"] == 10  # the smallest of those that are equally good
+    assert written["beam_size"] == 10  # the smallest of those that are equally good
     ended, predictions = decode("--decoding", str(folder / "decoding.yaml"))
     assert (ended.status, texts(predictions)) == (0, ["the eu budget"] * 2)
 
@@ -192,7 +193,7 @@ def test_hot_words_are_favoured_without_any_model(decode, folder):
 @pytest.mark.parametrize("name", ["slue_paper", "slue_paper_asr"])
 def test_the_published_settings_are_configs(name):
     options = read_ctc_decoding(config_folder() / "decoding" / f"{name}.yaml").options
-    assert (options.beam, options.beam_threshold, options.symbols) == (500, 25, 100)
+    assert (options.beam_size, options.beam_threshold, options.num_symbols) == (500, 25, 100)
     assert options.lm_weight * np.log(10) == pytest.approx(2, abs=1e-3)
     assert options.word_score == (1 if name == "slue_paper" else -1)
     assert (options.unknown_score, options.merge, options.grammar) == (None, "max", False)
@@ -245,8 +246,8 @@ def test_a_lexicon_that_the_model_cannot_spell_is_refused(decode, lm, folder):
     "content, message",
     [
         ("lm_weigth: 1\n", "did you mean 'lm_weight'?"),
-        ("beam: many\n", "beam should be int"),
-        ("beam: 0\n", "between 1 and"),
+        ("beam_size: many\n", "beam_size should be int"),
+        ("beam_size: 0\n", "between 1 and"),
         ("merge: mean\n", "merge must be one of sum, max"),
         ("lm: [a]\n", "lm should be the name of a file"),
         ("- 1\n", "should hold a mapping"),
@@ -268,7 +269,7 @@ def test_what_would_have_no_effect_is_refused(decode, lm):
 def test_what_a_search_left_out_is_told(decode, folder):
     emit(folder, "the % eu budget")
     (folder / "words.txt").write_text("\ufeffthe\r\nqqq\r\neu\r\nbudget\r\n", encoding="utf-8")
-    (folder / "narrow.yaml").write_text("beam: 1\n")
+    (folder / "narrow.yaml").write_text("beam_size: 1\n")
     ended, predictions = decode(
         *("--decoding", str(folder / "narrow.yaml"), "--lexicon", str(folder / "words.txt"))
     )
@@ -327,3 +328,13 @@ def test_utterances_without_emissions_are_told_and_never_all_of_them(slue_ner, d
     ended, predictions = decode()
     refused(ended, "no emissions of any of the 2 utterances, first d", "--emissions")
     assert predictions is None
+
+
+def test_what_is_decoded_by_default_stands_in_a_config():
+    assert read_ctc_decoding(config_folder() / "decoding/default.yaml").options == BeamOptions()
+
+
+def test_decodings_of_earlier_versions_are_read(tmp_path):
+    (tmp_path / "old.yaml").write_text("beam: 7\nsymbols: 9\n")
+    options = read_ctc_decoding(tmp_path / "old.yaml").options
+    assert (options.beam_size, options.num_symbols) == (7, 9)

@@ -7,8 +7,12 @@ from slue_ner.core.run_files import RENAMED_KEYS, read_config
 
 def test_keys_of_earlier_versions_are_read_under_their_names_of_today(tmp_path):
     path = tmp_path / "config.yaml"
-    path.write_text("task: {kind: ctc}\nfeatures: {cache: none}\n")
-    assert read_config(path) == {"task": {"kind": "ctc"}, "state_cache": {"cache": "none"}}
+    path.write_text("task: {kind: ctc}\nfeatures: {cache: none}\ndata: {more: [a]}\n")
+    assert read_config(path) == {
+        "task": {"kind": "ctc"},
+        "state_cache": {"cache": "none"},
+        "data": {"also_train": ["a"]},
+    }
 
 
 def test_a_mapping_that_is_no_run_keeps_its_keys(tmp_path):

@@ -103,7 +103,7 @@ def test_a_small_beam_finds_nothing_better_than_a_huge_one(seed, num_frames, bea
     _, models, unknown_score = mode
     log_probs = emissions(seed, min(num_frames, 6))
     huge = BeamOptions(unknown_score=unknown_score, **EXHAUSTIVE)
-    small = BeamOptions(unknown_score=unknown_score, beam=beam, blank_threshold=1.0)
+    small = BeamOptions(unknown_score=unknown_score, beam_size=beam, blank_threshold=1.0)
     best = decoder(SYMBOLS, huge, **models).decode(log_probs, num_best=2)[0]
     for num_best in (1, 3):
         found = decoder(SYMBOLS, small, **models).decode(log_probs, num_best=num_best)[0]
@@ -114,7 +114,7 @@ def test_a_small_beam_finds_nothing_better_than_a_huge_one(seed, num_frames, bea
 @settings(max_examples=60)
 def test_nothing_scores_more_than_it_should_in_a_small_beam(seed, num_frames, beam):
     log_probs = emissions(seed, num_frames)
-    options = BeamOptions(beam=beam, blank_threshold=1.0)
+    options = BeamOptions(beam_size=beam, blank_threshold=1.0)
     expected = Reference(SYMBOLS, options, words=WORDS).hypotheses(log_probs)
     for hypothesis in decoder(SYMBOLS, options, words=WORDS).decode(log_probs, num_best=beam + 1):
         if hypothesis.whole:
@@ -125,7 +125,7 @@ def test_of_equals_at_the_edge_of_the_beam_none_takes_the_place_of_a_better_one(
     probs = np.full((200, len(SYMBOLS)), 0.15)
     probs[::2, SYMBOLS.index("c")] = probs[1::2, SYMBOLS.index("b")] = 0.25
     for beam in (1, 2, 3, 7):
-        options = BeamOptions(beam=beam, merge="max")
+        options = BeamOptions(beam_size=beam, merge="max")
         for num_frames in (1, 2, 200):
             found = decoder(SYMBOLS, options).decode(np.log(probs[:num_frames]), num_best=9)
             assert written(found[0]) == ("cb" * 100)[:num_frames]
@@ -143,7 +143,7 @@ def test_of_equally_probable_symbols_none_takes_the_place_of_a_better_one():
 @given(seeds, st.integers(1, 30))
 def test_the_best_path_of_the_most_probable_symbols_is_the_greedy_one(seed, num_frames):
     log_probs = emissions(seed, num_frames)
-    options = BeamOptions(merge="max", symbols=1, blank_threshold=1.0, beam_threshold=1e3)
+    options = BeamOptions(merge="max", num_symbols=1, blank_threshold=1.0, beam_threshold=1e3)
     (expected,) = greedy(torch.from_numpy(log_probs)[None], torch.tensor([num_frames]), SYMBOLS)
     found = decoder(SYMBOLS, options).decode(log_probs)[0]
     assert written(found) == "".join(span.symbol for span in expected)
@@ -172,7 +172,7 @@ def test_frames_that_are_surely_blank_can_be_passed_over(merge):
         all_frames, some_frames = (
             decoder(
                 SYMBOLS,
-                BeamOptions(beam=500, blank_threshold=threshold, merge=merge),
+                BeamOptions(beam_size=500, blank_threshold=threshold, merge=merge),
                 words=WORDS,
             ).decode(log_probs, num_best=2)[0]
             for threshold in (1.0, 0.9999)
@@ -243,7 +243,7 @@ def test_emissions_of_half_precision_are_searched_as_what_they_hold():
 def test_tokens_fill_frames_in_order_and_spell_the_hypothesis(seed, num_frames, mode):
     _, models, unknown_score = mode
     log_probs = emissions(seed, num_frames)
-    search = decoder(SYMBOLS, BeamOptions(unknown_score=unknown_score, beam=8), **models)
+    search = decoder(SYMBOLS, BeamOptions(unknown_score=unknown_score, beam_size=8), **models)
     hypothesis = search.decode(log_probs)[0]
     spans = search.tokens(log_probs, hypothesis)
     assert "".join(span.symbol for span in spans) == written(hypothesis)
@@ -265,7 +265,7 @@ def test_tokens_stand_where_they_are_said():
 
 def test_neither_threads_nor_other_utterances_change_what_is_found():
     several = [emissions(seed, 20 + seed) for seed in range(12)]
-    options = BeamOptions(unknown_score=-1.0, beam=20)
+    options = BeamOptions(unknown_score=-1.0, beam_size=20)
     search = decoder(SYMBOLS, options, words=WORDS, characters=CHARACTERS, hot_words=HOT)
     expected = [search.tokens(one, search.decode(one)[0]) for one in several]
     assert list(search.decode_all(several)) == expected

@@ -82,18 +82,18 @@ def test_a_path_collects_the_boosts_of_the_phrases_in_its_text(boosts, text):
 @given(phrases)
 def test_less_than_the_boost_is_promised_and_nothing_before_a_phrase_begins(boosts):
     hot = automaton(boosts)
-    assert hot.promised[hot.start] == 0.0
-    assert (hot.promised >= 0).all()
-    assert hot.promised.max() <= max(boosts.values(), default=0.0)
+    assert hot.pending[hot.start] == 0.0
+    assert (hot.pending >= 0).all()
+    assert hot.pending.max() <= max(boosts.values(), default=0.0)
 
 
 def test_more_is_promised_the_more_of_a_phrase_is_written():
     hot = automaton({"ab c": 6.0})
-    state, promised = hot.start, []
+    state, pending = hot.start, []
     for symbol in "ab|c|":
         state = hot.next[state, LETTERS.index(symbol)]
-        promised.append(hot.promised[state])
-    assert promised == pytest.approx([6 / 5, 12 / 5, 18 / 5, 24 / 5, 0.0])  # then it is gained
+        pending.append(hot.pending[state])
+    assert pending == pytest.approx([6 / 5, 12 / 5, 18 / 5, 24 / 5, 0.0])  # then it is gained
     assert hot.gain[state] == pytest.approx(6.0)
 
 

@@ -25,9 +25,18 @@ OTHER_CHARACTERS = train([to_symbols(["xyz", "uvw"])], order=2)[0]
     ("options", "message"),
     [
         ({"merge": "mean"}, "merge must be one of sum, max, got 'mean'"),
-        ({"beam": 0}, "beam and symbols must lie between 1 and 100000, got 0 and 100"),
-        ({"symbols": 0}, "beam and symbols must lie between 1 and 100000, got 100 and 0"),
-        ({"beam": 10**12}, "beam and symbols must lie between 1 and 100000, got 10{12} and 100"),
+        (
+            {"beam_size": 0},
+            "beam_size and num_symbols must lie between 1 and 100000, got 0 and 100",
+        ),
+        (
+            {"num_symbols": 0},
+            "beam_size and num_symbols must lie between 1 and 100000, got 100 and 0",
+        ),
+        (
+            {"beam_size": 10**12},
+            "beam_size and num_symbols must lie between 1 and 100000, got 10{12} and 100",
+        ),
         ({"blank_threshold": 0.0}, r"blank_threshold must lie in \(0, 1\], got 0.0"),
         ({"blank_threshold": 1.5}, r"blank_threshold must lie in \(0, 1\], got 1.5"),
         ({"lm_weight": -0.1}, "lm_weight must be a number of at least 0, got -0.1"),

@@ -24,7 +24,7 @@ from slue_ner.models.encoder.building import build_encoder, encoder_from_bluepri
 from slue_ner.models.encoder.options import EncoderOptions
 from slue_ner.models.encoder.saving import save_encoder
 from slue_ner.models.mixing import MixingKind, MixingOptions, build_mixing
-from slue_ner.models.promises import check_gradients
+from slue_ner.models.training_checks import check_gradients
 
 CHOICES = {
     "full": Full(),
@@ -78,20 +78,20 @@ def test_contract_of_strategies(style, chosen, tiny_encoder, noise):
     report = chosen.apply(encoder)
     mix = build_mixing(chosen.default_mixing(), num_layers=encoder.num_layers)
 
-    promised = [name for name, p in encoder.named_parameters() if p.requires_grad]
-    assert list(report.trainable) == promised
+    trainable = [name for name, p in encoder.named_parameters() if p.requires_grad]
+    assert list(report.trainable) == trainable
     sizes = {name: p.numel() for name, p in encoder.named_parameters()}
     assert report.num_total == sum(sizes.values())
-    assert report.num_trainable == sum(sizes[name] for name in promised)
+    assert report.num_trainable == sum(sizes[name] for name in trainable)
 
     before = snapshot(encoder)
     batch = noise(6000, 3000)
     train(encoder, mix, batch, updates=1)
-    check_gradients(encoder, promised=report.trainable, what=f"adaptation={chosen.name}")
+    check_gradients(encoder, trainable=report.trainable, what=f"adaptation={chosen.name}")
     train(encoder, mix, batch, updates=1)
     after = snapshot(encoder)
     unmoved = {name for name in before if torch.equal(before[name], after[name])}
-    assert unmoved == set(before) - set(promised)
+    assert unmoved == set(before) - set(trainable)
 
 
 def test_saved_weights_predict_the_same_after_the_strategy_is_applied_again(
@@ -239,7 +239,7 @@ def test_a_final_layer_norm_under_a_weighted_sum_is_unused_not_promised(tiny_enc
     assert report.unused == ("model.encoder.layer_norm.weight", "model.encoder.layer_norm.bias")
     mix = build_mixing(WEIGHTED_SUM, num_layers=3)
     mix(encoder.train()(*noise(6000), layers=mix.layers_needed)).sum().backward()
-    check_gradients(encoder, promised=report.trainable)
+    check_gradients(encoder, trainable=report.trainable)
 
 
 def test_a_mask_embedding_without_masking_is_unused(tiny_encoder):
@@ -268,7 +268,7 @@ def test_an_encoder_can_wait_frozen_for_its_first_updates(
     assert all(torch.equal(before[name], value) for name, value in snapshot(encoder).items())
     unfreeze(encoder, report=report)
     train(encoder, mix, noise(6000, 3000), updates=1)
-    check_gradients(encoder, promised=report.trainable)
+    check_gradients(encoder, trainable=report.trainable)
 
 
 def test_another_encoders_report_cannot_unfreeze(tiny_encoder):

@@ -17,7 +17,7 @@ from slue_ner.models.adaptation.strategies import Lora
 from slue_ner.models.encoder.building import build_encoder, encoder_from_blueprint
 from slue_ner.models.encoder.options import EncoderOptions
 from slue_ner.models.encoder.saving import save_encoder
-from slue_ner.models.promises import check_gradients
+from slue_ner.models.training_checks import check_gradients
 
 REAL = Path(__file__).parents[2].parent / "shared" / "models" / "whisper-tiny.en-encoder"
 real = pytest.mark.skipif(
@@ -108,7 +108,7 @@ def test_the_real_tiny_en_hears_own_lengths_whatever_the_batch_mates_and_takes_a
     alone = encoder(waveforms[1:, :7_007], num_samples[1:]).values
     torch.testing.assert_close(together.values[1:, :21], alone, atol=1e-4, rtol=0)
     together.values.square().mean().backward()
-    check_gradients(encoder, promised=report.trainable)
+    check_gradients(encoder, trainable=report.trainable)
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from slue_ner.models.adaptation.strategies import (
 from slue_ner.models.adaptation.strategy import freeze, unfreeze
 from slue_ner.models.encoder.building import build_encoder
 from slue_ner.models.encoder.options import EncoderOptions
-from slue_ner.models.promises import check_gradients
+from slue_ner.models.training_checks import check_gradients
 
 POSITIONS = "model.embed_positions.weight"
 STRATEGIES = {
@@ -161,7 +161,7 @@ def test_positions_of_a_loaded_checkpoint_are_never_trained(load, noise, name):
     assert not encoder.get_parameter(POSITIONS).requires_grad
     optimizer = torch.optim.AdamW(encoder.parameters(), lr=0.1, weight_decay=1.0)
     encoder.train()(*noise(8_000, 5_000)).values.square().sum().backward()
-    check_gradients(encoder, promised=report.trainable)
+    check_gradients(encoder, trainable=report.trainable)
     optimizer.step()
     assert torch.equal(encoder.get_parameter(POSITIONS), before)
 

@@ -13,7 +13,7 @@ from slue_ner.core.types import EntitySpan, Prediction, TokenSpan, Utterance, Wo
 from slue_ner.core.validation import check_prediction
 from slue_ner.evaluation.score import score
 from slue_ner.inference import tagging as module
-from slue_ner.inference.tagging import cascade, gold_text
+from slue_ner.inference.tagging import cascade, topline
 from slue_ner.systems.experiment import run_experiment
 from slue_ner.systems.text_taggers import text_tagger
 from slue_ner.tasks.run import Run
@@ -117,7 +117,7 @@ def utterance(text, words):
 
 def test_gold_text_takes_words_and_times_from_the_manifest(by_list):
     words = (Word("the", 0.0, 0.2), Word("", 0.2, 0.5), Word("eu's", 0.5, 0.9))
-    (made,) = gold_text([utterance("the eu 's", words)], None)
+    (made,) = topline([utterance("the eu 's", words)], None)
     assert made.text == "the eu 's"
     assert made.words == (*words[:2], Word("eu", 0.5, 0.9), Word("'s", 0.9, 0.9))
     assert made.entities == (EntitySpan("ORG", "eu", words=(2, 3), start=0.5, end=0.9, score=0.5),)
@@ -125,7 +125,7 @@ def test_gold_text_takes_words_and_times_from_the_manifest(by_list):
 
 @pytest.mark.parametrize("words", [None, (Word("thee", 0.0, 0.2), Word("eu", 0.5, 0.9))])
 def test_gold_text_without_fitting_word_times_has_none(by_list, words):
-    (made,) = gold_text([utterance("the eu", words)], None)
+    (made,) = topline([utterance("the eu", words)], None)
     assert made.words is None
     assert [(e.words, e.start, e.end) for e in made.entities] == [((1, 2), None, None)]
 
@@ -155,7 +155,7 @@ def test_a_text_run_reports_the_topline_and_the_oracle(run, tmp_path, timed_corp
     references = read_manifest(timed_corpus / "dev.jsonl")
     saved = read_predictions(tmp_path / "predictions/dev.jsonl")
     tagger = text_tagger(tmp_path)
-    assert gold_text(references, tagger) == saved
+    assert topline(references, tagger) == saved
     # the same tagger on perfect recognition is as good
     asr = [dataclasses.replace(prediction, entities=()) for prediction in saved]
     assert cascade(asr, tagger) == saved

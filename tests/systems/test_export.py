@@ -218,7 +218,7 @@ def test_manifests_that_come_several_times_are_counted(finished: Finished, tmp_p
     shutil.copytree(finished("full"), run_dir)
     config = run_dir / "config.yaml"
     values = yaml.safe_load(config.read_text())
-    values["data"] |= {"root": "data/a", "more": ["b.jsonl", "data/a/fine-tune.jsonl"]}
+    values["data"] |= {"root": "data/a", "also_train": ["b.jsonl", "data/a/fine-tune.jsonl"]}
     config.write_text(yaml.safe_dump(values))
     export_encoder(run_dir, tmp_path / "out")
     assert facts(tmp_path / "out")["trained on"] == "2 x data/a/fine-tune.jsonl, b.jsonl"

@@ -11,7 +11,7 @@ from text_models import save_lookup_tagger
 from slue_ner.cli.compose import compose_config
 from slue_ner.core.records import read_manifest
 from slue_ner.core.types import Prediction, Word
-from slue_ner.inference.tagging import cascade, gold_text
+from slue_ner.inference.tagging import cascade, topline
 from slue_ner.systems.experiment import run_experiment
 from slue_ner.systems.text_taggers import is_ready_tagger, say_types, text_tagger
 
@@ -113,7 +113,7 @@ def test_a_token_classifier_is_known_by_its_config(lookup, text_sources, tmp_pat
 
 def test_a_topline_of_a_ready_tagger_keeps_the_words_of_the_references(lookup, tiny_corpus):
     utterances = read_manifest(tiny_corpus / "dev.jsonl")
-    made = gold_text(utterances, text_tagger(lookup))
+    made = topline(utterances, text_tagger(lookup))
     assert [prediction.text for prediction in made] == [u.text for u in utterances]
     found = [[(e.label, e.phrase) for e in prediction.entities] for prediction in made]
     assert found == [

@@ -13,7 +13,7 @@ from slue_ner.data.loading.loaders import evaluation_loader
 from slue_ner.models.ctc_model import Emissions
 from slue_ner.models.encoder.frames import valid_positions
 from slue_ner.models.pretrain_model import Guesses
-from slue_ner.models.promises import check_gradients
+from slue_ner.models.training_checks import check_gradients
 from slue_ner.tasks.registry import run_config
 from slue_ner.training.task import TrainingData
 
@@ -138,8 +138,8 @@ def test_a_batch_without_units_has_no_unit_loss_and_a_gradient_everywhere(build,
     assert task.logged["train_ctc_loss"] == 0.0
     assert float(loss.detach()) == pytest.approx(task.logged["train_masked_loss"])
     loss.backward()
-    promised = [name for name, p in task.model.named_parameters() if p.requires_grad]
-    check_gradients(task.model, promised=promised, what="this batch")
+    trainable = [name for name, p in task.model.named_parameters() if p.requires_grad]
+    check_gradients(task.model, trainable=trainable, what="this batch")
     assert all(p.grad.isfinite().all() for p in task.model.parameters() if p.requires_grad)
     assert not task.model.head.projection.weight.grad.any()
 

@@ -10,7 +10,7 @@ import torch
 from transformers import CONFIG_MAPPING, MODEL_MAPPING
 
 from slue_ner.models.encoder.speech_encoder import SpeechEncoder
-from slue_ner.models.promises import check_modes
+from slue_ner.models.training_checks import check_modes
 from slue_ner.tasks.ctc_task import CTCModule as CTCTask
 from slue_ner.tasks.frame_task import FrameModule as FrameTask
 from slue_ner.tasks.pretraining import PretrainModule as PretrainTask

@@ -73,7 +73,7 @@ def test_the_training_split_alone_is_read_as_it_is(tiny_corpus: Path) -> None:
 def test_more_manifests_follow_in_the_order_given(manifest: Any, tmp_path: Path) -> None:
     manifest("fine-tune", "b", "a")
     more = [manifest("z", "d"), manifest("y", "c", text="bo", entities=(), words=None)]
-    found = read_training(options(tmp_path, more=more))
+    found = read_training(options(tmp_path, also_train=more))
     assert ids(found) == ["b", "a", "d", "c"]
     assert [u.text for u in found] == ["ana", "ana", "ana", "bo"]
     assert found[2].entities == utterance("d").entities
@@ -92,7 +92,9 @@ def test_unlabelled_audio_brings_nothing_but_itself(manifest: Any, tmp_path: Pat
 def test_a_shared_id_gets_a_number_in_the_later_manifest(manifest: Any, tmp_path: Path) -> None:
     manifest("fine-tune", "a", "b")
     more = [manifest("one", "b", "c"), manifest("two", "c", "b")]
-    found = read_training(options(tmp_path, more=more, unlabelled=[manifest("real", "a", "d")]))
+    found = read_training(
+        options(tmp_path, also_train=more, unlabelled=[manifest("real", "a", "d")])
+    )
     assert ids(found) == ["a", "b", "b#2", "c", "c#2", "b#3", "a#2", "d"]
     assert found[2] == replace(utterance("b"), id="b#2")
 
@@ -106,7 +108,7 @@ def test_a_manifest_that_is_read_twice_has_all_its_audio_twice(tiny_corpus: Path
 
 def test_a_manifest_that_is_not_there_is_named(tiny_corpus: Path) -> None:
     with pytest.raises((ValueError, OSError), match=r"gone\.jsonl"):
-        read_training(options(tiny_corpus, more=["gone.jsonl"]))
+        read_training(options(tiny_corpus, also_train=["gone.jsonl"]))
 
 
 def test_the_last_utterance_chosen_is_the_one_that_reaches_the_hours(tiny_corpus: Path) -> None:
@@ -154,7 +156,7 @@ def test_the_hours_are_taken_from_all_labelled_manifests_together(tmp_path: Path
     for name in ("fine-tune", "more"):
         write_manifest(tmp_path / f"{name}.jsonl", [utterance(f"{name}{i}") for i in range(50)])
     more = [str(tmp_path / "more.jsonl")]
-    part = ids(read_training(options(tmp_path, more=more, hours=40 / 3600)))
+    part = ids(read_training(options(tmp_path, also_train=more, hours=40 / 3600)))
     assert len(part) == 40
     assert 8 < sum(id.startswith("more") for id in part) < 32
 

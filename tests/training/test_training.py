@@ -76,7 +76,7 @@ def test_a_frozen_encoder_stays_as_it_is_until_its_updates_are_over(
     checked = []
     monkeypatch.setattr(
         "slue_ner.training.module.check_gradients",
-        lambda module, *, promised, what: checked.append(len(promised)),
+        lambda module, *, trainable, what: checked.append(len(trainable)),
     )
     options = ("adaptation.freeze_updates=2", "trainer.accumulate=2", "trainer.max_updates=4")
     train(tmp_path, *options)
@@ -342,7 +342,7 @@ def test_entities_that_are_not_known_teach_none(train, tmp_path, tiny_corpus):
         for utterance in read_manifest(tiny_corpus / "dev.jsonl")
     ]
     write_manifest(tmp_path / "unlabelled.jsonl", unknown)
-    more = f"data.more=[{tmp_path}/unlabelled.jsonl]"
+    more = f"data.also_train=[{tmp_path}/unlabelled.jsonl]"
     with pytest.raises(ValueError, match=r"of 4 utterances of unlabelled\.jsonl, first dev_00, "):
         train(tmp_path / "run", more)
     train(tmp_path / "plain", more, "task=ctc_plain", "trainer.max_updates=1")

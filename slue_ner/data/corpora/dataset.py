@@ -166,7 +166,7 @@ def check_manifests(root: str | Path, splits: Sequence[str]) -> None:
 
 
 def check_more(manifests: Sequence[str]) -> None:
-    """Refuse manifests of ``data.more`` and ``data.unlabelled`` that are not there.
+    """Refuse manifests of ``data.also_train`` and ``data.unlabelled`` that are not there.
 
     Raises:
         ValueError: naming the first.
@@ -174,7 +174,7 @@ def check_more(manifests: Sequence[str]) -> None:
     for name in manifests:
         if not Path(name).is_file():
             raise ValueError(
-                f"{name} of data.more or data.unlabelled does not exist; run `slue-ner prepare` "
+                f"{name} of data.also_train or data.unlabelled does not exist; run `slue-ner prepare` "
                 "first"
             )
 
@@ -191,7 +191,7 @@ def check_labelled(utterances: Sequence[Utterance]) -> None:
         raise ValueError(
             f"the entities of {len(unknown)} utterances of {UNLABELLED}.jsonl, first {unknown[0]}, "
             "are not known, so they teach none; use that file as data.unlabelled of task=pretrain, "
-            "as data.more of task=ctc_plain, or in `slue-ner lm train --target plain`"
+            "as data.also_train of task=ctc_plain, or in `slue-ner lm train --target plain`"
         )
 
 

@@ -20,7 +20,7 @@ from slue_ner.core.suggest import nearest
 from slue_ner.core.types import EntitySpan, Progress, Utterance, Word
 from slue_ner.core.validation import check_utterance, covers_whole_words
 from slue_ner.data.corpora.dataset import ASIDE, SPLITS, UNLABELLED, UNTRANSCRIBED, PreparedDataset
-from slue_ner.data.corpora.intake import finish_dataset
+from slue_ner.data.corpora.preparation import finish_dataset
 from slue_ner.data.corpora.word_fit import TimeChanges, with_entity_times
 from slue_ner.text.borders import find_words
 from slue_ner.text.normalize import LabeledSpan, asr_form, ner_form
@@ -85,7 +85,7 @@ def prepare_jsonl(
         tune_share: of fine-tune to hold out as tune, unless the file has a tune split; where
             no line says its split, the same share is held out as dev first.
         seed: decides which speakers are held out.
-        marks: what becomes of texts that cannot be written as symbols, see ``settle_marks``.
+        marks: what becomes of texts that cannot be written as symbols, see ``resolve_marks``.
         listen: decode every file, not only its header.
         progress: called with files done and in all.
 

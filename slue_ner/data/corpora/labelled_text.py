@@ -21,7 +21,7 @@ from slue_ner.core.records import read_manifest
 from slue_ner.core.suggest import nearest
 from slue_ner.core.types import Utterance
 from slue_ner.data.corpora.dataset import SPLITS, PreparedDataset, clear_dataset, write_dataset
-from slue_ner.data.corpora.mark_words import settle_marks
+from slue_ner.data.corpora.mark_words import resolve_marks
 from slue_ner.data.corpora.slue_tsv import read_slue_tsv
 from slue_ner.data.corpora.splits import with_tune
 from slue_ner.text.normalize import LabeledSpan, asr_form, check_spans, ner_form
@@ -49,7 +49,7 @@ def prepare_text(
             text with them is left out, so that no model has read it.
         tune_share: of fine-tune to hold out as tune, unless there is a tune split.
         seed: of what is held out.
-        marks: what becomes of text that cannot be written as symbols, see ``settle_marks``.
+        marks: what becomes of text that cannot be written as symbols, see ``resolve_marks``.
 
     Raises:
         ValueError: naming the file and line.
@@ -80,14 +80,14 @@ def labelled_splits(
     seed: int,
     marks: str,
 ) -> tuple[dict[str, list[Utterance]], list[str]]:
-    """Labelled text by split, with a tune split, marks settled and empty texts left out.
+    """Labelled text by split, with a tune split, marks resolved and empty texts left out.
 
     Args:
         paths: as ``read_labelled_text``.
         leave_out: manifests, of which no id and no text may be among the result.
         tune_share: of fine-tune to hold out as tune, unless there is a tune split.
         seed: of what is held out.
-        marks: see ``settle_marks``.
+        marks: see ``resolve_marks``.
 
     Returns:
         The splits, empty ones left out, and what a user should know about them.
@@ -101,8 +101,8 @@ def labelled_splits(
     if heard:
         splits, note = _without(splits, heard)
         notes.append(note)
-    settled, marked = settle_marks(splits, marks)
-    splits, warnings = with_tune(settled, share=tune_share, seed=seed)
+    resolved, marked = resolve_marks(splits, marks)
+    splits, warnings = with_tune(resolved, share=tune_share, seed=seed)
     notes += [*marked, *warnings]
     empty = [u.id for utterances in splits.values() for u in utterances if not u.text]
     if empty:

@@ -1,4 +1,4 @@
-"""Transcripts with words that a recogniser uses as marks: all of them found and settled at once."""
+"""Transcripts with words that a recogniser uses as marks: all of them found and resolved at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MARK_CHOICES = ("keep", "remove", "leave-out")
 Splits = Mapping[str, Sequence[Utterance]]
 
 
-def settle_marks(splits: Splits, choice: str) -> tuple[dict[str, list[Utterance]], list[str]]:
+def resolve_marks(splits: Splits, choice: str) -> tuple[dict[str, list[Utterance]], list[str]]:
     """Find the texts that cannot survive the way to CTC symbols and back, and do as chosen.
 
     Args:
@@ -37,7 +37,7 @@ def settle_marks(splits: Splits, choice: str) -> tuple[dict[str, list[Utterance]
     }
     if not lost:
         return {name: list(utterances) for name, utterances in splits.items()}, []
-    settled: dict[str, list[Utterance]] = {}
+    resolved: dict[str, list[Utterance]] = {}
     gone: list[str] = []
     for name, utterances in splits.items():
         for utterance in utterances:
@@ -46,9 +46,9 @@ def settle_marks(splits: Splits, choice: str) -> tuple[dict[str, list[Utterance]
             if utterance.id in lost and choice == "remove":
                 utterance, num_gone = without_marks(utterance)
                 gone += [utterance.id] * num_gone
-            settled.setdefault(name, []).append(utterance)
+            resolved.setdefault(name, []).append(utterance)
     total = sum(map(len, splits.values()))
-    return settled, [f"{len(lost)} of {total} {_done(choice, gone)}: {listed_words(lost)}"]
+    return resolved, [f"{len(lost)} of {total} {_done(choice, gone)}: {listed_words(lost)}"]
 
 
 def _done(choice: str, gone: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from slue_ner.core.files import sha256
 from slue_ner.core.listing import shown
 from slue_ner.core.types import Progress, Utterance
 from slue_ner.data.corpora.dataset import PreparedDataset
-from slue_ner.data.corpora.intake import finish_dataset
+from slue_ner.data.corpora.preparation import finish_dataset
 from slue_ner.data.corpora.slue_tsv import read_slue_tsv
 from slue_ner.data.loading.audio import AudioError
 
@@ -41,7 +41,7 @@ def prepare_slue_voxpopuli(
         out: folder for the manifests.
         tune_share: of fine-tune to hold out as tune; 0 for none.
         seed: decides which speakers are held out.
-        marks: what becomes of texts that cannot be written as symbols, see ``settle_marks``.
+        marks: what becomes of texts that cannot be written as symbols, see ``resolve_marks``.
         skip_missing_audio: leave utterances without a file out of fine-tune, and only there:
             scores on part of dev or test compare with nothing.
         listen: decode every file, not only its header.

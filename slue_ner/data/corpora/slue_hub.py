@@ -21,7 +21,7 @@ from slue_ner.data.corpora.hub_parquet import (
     read_rows,
     split_files,
 )
-from slue_ner.data.corpora.intake import finish_dataset
+from slue_ner.data.corpora.preparation import finish_dataset
 from slue_ner.text.normalize import LabeledSpan, asr_form, check_spans, ner_form
 from slue_ner.text.published import canonical_spans
 
@@ -56,7 +56,7 @@ def prepare_slue_hub(
         revision: commit, branch or tag on the hub; the newest when ``None``.
         tune_share: of fine-tune to hold out as tune; 0 for none.
         seed: decides which speakers are held out.
-        marks: what becomes of texts that cannot be written as symbols, see ``settle_marks``.
+        marks: what becomes of texts that cannot be written as symbols, see ``resolve_marks``.
         listen: decode every file, not only its header.
         progress: called with rows or files done and in all.
 

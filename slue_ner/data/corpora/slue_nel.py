@@ -14,7 +14,7 @@ from slue_ner.core.records import read_manifest
 from slue_ner.core.types import EntitySpan, Progress, Utterance
 from slue_ner.data.corpora.dataset import PreparedDataset
 from slue_ner.data.corpora.hub_parquet import has_parquet
-from slue_ner.data.corpora.intake import finish_dataset
+from slue_ner.data.corpora.preparation import finish_dataset
 from slue_ner.data.corpora.slue_nel_rows import (
     CONFIG,
     KIND,

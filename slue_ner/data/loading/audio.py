@@ -208,7 +208,7 @@ def _in_memory(content: bytes) -> int:
 def _length(stream: Stream, path: Path) -> tuple[int, int, int]:
     """Frames, sample rate and channels."""
     with _opened(stream, path) as file:
-        if stream.promised is None and file.subtype in _EXACT:
+        if stream.expected is None and file.subtype in _EXACT:
             return file.frames, file.samplerate, file.channels
     samples, rate = _decoded(stream, path)
     return len(samples), rate, samples.shape[1]
@@ -218,17 +218,17 @@ def _decoded(stream: Stream, path: Path) -> tuple[NDArray[np.float32], int]:
     """All samples, ``(frames, channels)``, and their rate."""
     with _opened(stream, path) as file:
         known = file.frames < _UNKNOWN
-        promised = stream.promised or (file.frames if known else 0)
-        num_asked = file.frames if known else min(promised + 1, _BLOCK)
+        expected = stream.expected or (file.frames if known else 0)
+        num_asked = file.frames if known else min(expected + 1, _BLOCK)
         parts = [file.read(num_asked, dtype="float32", always_2d=True)]
         while not known and len(parts[-1]) == num_asked:
             num_asked = _BLOCK
             parts.append(file.read(num_asked, dtype="float32", always_2d=True))
         rate = file.samplerate
     samples = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    if len(samples) < promised:
+    if len(samples) < expected:
         raise AudioError(
-            f"{path}: truncated, its header promises {promised} frames but {len(samples)} can be "
+            f"{path}: truncated, its header promises {expected} frames but {len(samples)} can be "
             "read; fetch it again"
         )
     if stream.frames is not None:

@@ -36,7 +36,7 @@ class DataOptions:
         max_seconds: longer utterances are left out of training, counted; ``None`` keeps all.
         num_workers: loader processes; 0 reads in the training process.
         short_first: order the first epoch by length.
-        more: manifests to train on as well, wherever they are.
+        also_train: manifests to train on as well, wherever they are.
         unlabelled: the same, of which only the audio is used (pre-training).
         hours: train on so many hours of them, a random part that is the same in every run;
             ``None`` for all.
@@ -50,14 +50,14 @@ class DataOptions:
     max_seconds: Seconds | None
     num_workers: int
     short_first: bool
-    more: list[str] = field(default_factory=list)
+    also_train: list[str] = field(default_factory=list)
     unlabelled: list[str] = field(default_factory=list)
     hours: float | None = None
 
     @property
     def train_manifests(self) -> list[Path]:
         """All that is trained on with its labels."""
-        return [Path(self.root) / f"{self.train}.jsonl", *map(Path, self.more)]
+        return [Path(self.root) / f"{self.train}.jsonl", *map(Path, self.also_train)]
 
     @property
     def tune_manifest(self) -> Path:

@@ -32,12 +32,12 @@ class Stream:
 
     Attributes:
         content: what libsndfile reads, bytes or a file.
-        promised: frames that the file says are in it; ``None`` where libsndfile knows better.
+        expected: frames that the file says are in it; ``None`` where libsndfile knows better.
         frames: as in ``Samples``.
     """
 
     content: bytes | Path
-    promised: int | None = None
+    expected: int | None = None
     frames: tuple[int, int] | None = None
 
 
@@ -94,9 +94,9 @@ def _unmeasured(flac: bytes) -> Stream:
     """The stream with the number of samples (36 bits at byte 21) put to "not known"."""
     if len(flac) < 42:
         raise ValueError(truncated(42 - len(flac)))
-    promised = int.from_bytes(flac[21:26], "big") & (2**36 - 1)
+    expected = int.from_bytes(flac[21:26], "big") & (2**36 - 1)
     content = flac[:21] + bytes([flac[21] & 0xF0]) + bytes(4) + flac[26:]
-    return Stream(content, promised)
+    return Stream(content, expected)
 
 
 def _links(content: bytes) -> list[bytes]:

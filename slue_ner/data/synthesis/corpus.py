@@ -43,7 +43,7 @@ class SyntheticOptions:
         text: labelled files to speak instead of the grammar's sentences; the numbers of
             utterances, the preset and ``max_words`` then do not apply.
         tune_share: of the text's fine-tune to hold out as tune, unless it has a tune split.
-        marks: what becomes of text that cannot be written as symbols, see ``settle_marks``.
+        marks: what becomes of text that cannot be written as symbols, see ``resolve_marks``.
         num_workers: processes that speak; they do not change the result.
     """
 

@@ -105,7 +105,7 @@ class Hot(NamedTuple):
 
     next: np.ndarray
     gain: np.ndarray
-    promised: np.ndarray
+    pending: np.ndarray
 
 
 class Rules(NamedTuple):
@@ -203,11 +203,11 @@ def finished(node: int, ints: np.ndarray, floats: np.ndarray, rules: Rules) -> f
         score += math.log(end)
         state = ints[node, END_STATE]
         grammar = moved(DELIMITER_KIND, grammar, at_start)
-        score -= rules.hot.promised[hot]
+        score -= rules.hot.pending[hot]
         hot = rules.hot.next[hot, rules.delimiter]
         score += rules.hot.gain[hot]
     else:
-        score -= rules.hot.promised[hot]
+        score -= rules.hot.pending[hot]
     if rules.grammar and grammar != OUTSIDE:
         return -math.inf
     if rules.has_words:
@@ -264,7 +264,7 @@ def grow(
     keys, slots, new_ints, new_floats = found.keys, found.slots, found.ints, found.floats
     kinds, characters, delimiter = rules.kinds, rules.characters, rules.delimiter
     tree_symbol, tree_first, ahead = rules.tree.symbol, rules.tree.first_child, rules.tree.ahead
-    hot_next, hot_gain, hot_promised = rules.hot.next, rules.hot.gain, rules.hot.promised
+    hot_next, hot_gain, hot_pending = rules.hot.next, rules.hot.gain, rules.hot.pending
     words, spelling = rules.words, rules.spelling
     has_tree, has_words, has_characters = rules.has_tree, rules.has_words, rules.has_characters
     weight, unknown_score, grammatical = rules.lm_weight, rules.unknown_score, rules.grammar
@@ -387,7 +387,7 @@ def grow(
             hot = ints[node, HOT]
             hot_after = hot_next[hot, symbol]
             if hot_after != hot:
-                change = hot_promised[hot_after] - hot_promised[hot] + hot_gain[hot_after]
+                change = hot_pending[hot_after] - hot_pending[hot] + hot_gain[hot_after]
                 factor *= math.exp(change)
             if grew * factor < cut:
                 continue

@@ -40,9 +40,9 @@ class BeamOptions:
         entity_score: added for every type symbol, in nats; positive for more entities.
         unknown_score: added for every unknown word, in nats; ``None`` forbids words outside the
             lexicon.
-        beam: hypotheses kept after every frame.
+        beam_size: hypotheses kept after every frame.
         beam_threshold: hypotheses that are so many nats worse than the best one are dropped.
-        symbols: tried in every frame, the most probable ones.
+        num_symbols: tried in every frame, the most probable ones.
         blank_threshold: a frame whose blank is at least so probable lets no hypothesis grow; 1
             looks at all that are not certain.
         grammar: an entity is opened by a type symbol, holds words, and is closed by ``]``; none
@@ -57,9 +57,9 @@ class BeamOptions:
     word_score: float = 0.0
     entity_score: float = 0.0
     unknown_score: float | None = None
-    beam: int = 100
+    beam_size: int = 100
     beam_threshold: float = 25.0
-    symbols: int = 100
+    num_symbols: int = 100
     blank_threshold: float = 0.9999
     grammar: bool = True
     merge: str = "sum"
@@ -68,10 +68,10 @@ class BeamOptions:
     def __post_init__(self) -> None:
         if self.merge not in MERGES:
             raise ValueError(f"merge must be one of {', '.join(MERGES)}, got {self.merge!r}")
-        if not (1 <= self.beam <= _MOST and 1 <= self.symbols <= _MOST):
+        if not (1 <= self.beam_size <= _MOST and 1 <= self.num_symbols <= _MOST):
             raise ValueError(
-                f"beam and symbols must lie between 1 and {_MOST}, "
-                f"got {self.beam} and {self.symbols}"
+                f"beam_size and num_symbols must lie between 1 and {_MOST}, "
+                f"got {self.beam_size} and {self.num_symbols}"
             )
         if not 0 < self.blank_threshold <= 1:
             raise ValueError(f"blank_threshold must lie in (0, 1], got {self.blank_threshold}")
@@ -173,7 +173,7 @@ class Scorer:
             words=_ngrams(self._words),
             spelling=_ngrams(characters),
             tree=self._tree(),
-            hot=Hot(*map(_read_only, (hot.next, hot.gain, hot.promised))),
+            hot=Hot(*map(_read_only, (hot.next, hot.gain, hot.pending))),
             delimiter=self._ids[DELIMITER],
             start_state=1 + START_ID,
             hot_start=hot.start,
@@ -267,7 +267,7 @@ class Scorer:
         hot = build_hot_words(
             phrases, boosts, delimiter=self._ids[DELIMITER], num_symbols=len(self.symbols)
         )
-        return hot, math.exp(float(hot.promised.max() + hot.gain.max()))
+        return hot, math.exp(float(hot.pending.max() + hot.gain.max()))
 
 
 def _check(model: NgramModel, needed: Sequence[str], unit: str, symbols: Mapping[str, int]) -> None:

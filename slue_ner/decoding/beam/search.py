@@ -115,16 +115,16 @@ class BeamDecoder:
             probs = np.exp(log_probs, dtype=np.float64)
         if not np.isfinite(probs).all():
             raise ValueError("emissions hold NaN or infinity; the model that made them is broken")
-        ints, floats = new_nodes(64 + options.beam + 4 * len(probs), scorer.rules)
+        ints, floats = new_nodes(64 + options.beam_size + 4 * len(probs), scorer.rules)
         nodes_table, nodes, scores, ends = search(
             probs,
             scorer.rules,
             ints,
             floats,
             BLANK_ID,
-            options.beam,
+            options.beam_size,
             math.exp(-options.beam_threshold),
-            options.symbols,
+            options.num_symbols,
             options.blank_threshold,
             options.merge == "sum",
             num_best == 1,

@@ -93,19 +93,19 @@ class HotWords:
 
     A path from state to state collects the ``gain`` of each that it enters from another one: the
     boosts of the phrases that it has seen whole. A delimiter after a delimiter leaves the state as
-    it is. While it stands in a state, a search adds ``promised``, a part of the boost of a phrase
+    it is. While it stands in a state, a search adds ``pending``, a part of the boost of a phrase
     that has begun, so that it does not drop it early.
 
     Attributes:
         next: state after each symbol, ``(H, V)`` int32.
         gain: boosts of the phrases that end on entering each state, ``(H,)``.
-        promised: part of the boost of a phrase under way, ``(H,)``.
+        pending: part of the boost of a phrase under way, ``(H,)``.
         start: state before the first symbol, which is as after a delimiter.
     """
 
     next: np.ndarray
     gain: np.ndarray
-    promised: np.ndarray
+    pending: np.ndarray
     start: int
 
 
@@ -125,7 +125,7 @@ def build_hot_words(
         num_symbols: ``V``.
     """
     children: list[dict[int, int]] = [{}]
-    gain, promised = [0.0], [0.0]
+    gain, pending = [0.0], [0.0]
     for phrase, boost in zip(phrases, boosts, strict=True):
         symbols = [delimiter, *(s for word in phrase for s in (*word, delimiter))]
         state = 0
@@ -134,10 +134,10 @@ def build_hot_words(
                 children[state][symbol] = len(children)
                 children.append({})
                 gain.append(0.0)
-                promised.append(0.0)
+                pending.append(0.0)
             state = children[state][symbol]
             if depth < len(symbols) - 1:
-                promised[state] = max(promised[state], boost * depth / (len(symbols) - 1))
+                pending[state] = max(pending[state], boost * depth / (len(symbols) - 1))
         gain[state] += boost
     following = np.zeros((len(children), num_symbols), np.int32)
     shorter = [0] * len(children)  # state of the longest proper end that is a state
@@ -156,4 +156,4 @@ def build_hot_words(
             queue.append(child)
     following[of_delimiter, delimiter] = of_delimiter
     start = int(following[0, delimiter])
-    return HotWords(following, np.array(gain), np.array(promised), start)
+    return HotWords(following, np.array(gain), np.array(pending), start)

@@ -81,7 +81,7 @@ class AdaptationReport:
         strategy: name in the registry.
         num_trainable: trainable values (not tensors) of the encoder.
         num_total: all values of the encoder as it is now.
-        trainable: parameters promised to be trained, in the encoder's order.
+        trainable: parameters that are trained, in the encoder's order.
         reinitialized: parameters whose loaded values were thrown away.
         injected: parameters that were added.
         dropped: parameters that were removed.
@@ -139,19 +139,19 @@ def set_trainable(
     idle = unused_parameters(encoder, layers=layers)
     fixed = {f"model.{name}" for name in encoder.family.fixed}  # a table of sinusoids stays one
     wanted = set(trainable) - set(idle) - fixed
-    promised: list[str] = []
+    trained: list[str] = []
     num_trainable = num_total = 0
     for name, parameter in encoder.named_parameters():
         parameter.requires_grad_(name in wanted)
         num_total += parameter.numel()
         if name in wanted:
-            promised.append(name)
+            trained.append(name)
             num_trainable += parameter.numel()
     return AdaptationReport(
         strategy=strategy,
         num_trainable=num_trainable,
         num_total=num_total,
-        trainable=tuple(promised),
+        trainable=tuple(trained),
         reinitialized=tuple(reinitialized),
         injected=tuple(injected),
         dropped=tuple(dropped),
@@ -190,7 +190,7 @@ def freeze(encoder: SpeechEncoder) -> None:
 
 
 def unfreeze(encoder: SpeechEncoder, *, report: AdaptationReport) -> None:
-    """Train what ``report`` promises; check the gradients of the next backward pass.
+    """Train what ``report`` names; check the gradients of the next backward pass.
 
     Raises:
         ValueError: if the report is not this encoder's.

@@ -111,11 +111,11 @@ def _cut_safetensors(path: Path) -> str | None:
         return f"is cut short at {num_bytes:,} bytes, within its header"
     try:
         tensors = {k: v for k, v in json.loads(header).items() if k != "__metadata__"}
-        promised = 8 + length + max((v["data_offsets"][1] for v in tensors.values()), default=0)
+        expected = 8 + length + max((v["data_offsets"][1] for v in tensors.values()), default=0)
     except (ValueError, LookupError, TypeError, AttributeError):
         return "is no safetensors file: its header is damaged"
-    if num_bytes < promised:
-        return f"is cut short: {num_bytes:,} of {promised:,} bytes"
+    if num_bytes < expected:
+        return f"is cut short: {num_bytes:,} of {expected:,} bytes"
     return None
 
 

@@ -1,4 +1,4 @@
-"""What training promises, checked: gradients where they were announced, modes as they should be.
+"""Checks in training: gradients where they were announced, modes as they should be.
 
 ``from_pretrained`` returns models in eval mode and Lightning leaves modules in the mode that it
 finds, so without a word of ours no dropout is ever drawn.
@@ -13,34 +13,34 @@ from torch import nn
 from slue_ner.models.encoder.speech_encoder import SpeechEncoder
 
 
-def check_gradients(module: nn.Module, *, promised: Collection[str], what: str = "") -> None:
-    """Check after the first backward pass that every promised parameter got a gradient.
+def check_gradients(module: nn.Module, *, trainable: Collection[str], what: str = "") -> None:
+    """Check after the first backward pass that every trainable parameter got a gradient.
 
     A gradient of zero is fine (LoRA's A starts with one); no gradient at all is not.
 
     Args:
         module: the module whose ``named_parameters`` the names refer to.
-        promised: names of parameters that were announced as trainable.
+        trainable: names of parameters that were announced as trainable.
         what: the choice to blame in the message, such as ``adaptation=lora``.
 
     Raises:
-        ValueError: naming how many promised parameters got no gradient and the first of them, or
-            a promised name that does not exist.
+        ValueError: naming how many trainable parameters got no gradient and the first of them, or
+            a trainable name that does not exist.
     """
     blame = what or type(module).__name__
     parameters = dict(module.named_parameters())
-    unknown = [name for name in promised if name not in parameters]
+    unknown = [name for name in trainable if name not in parameters]
     if unknown:
         raise ValueError(
-            f"{blame} promises {len(unknown)} parameters that do not exist, first {unknown[0]}; "
+            f"{blame} trains {len(unknown)} parameters that do not exist, first {unknown[0]}; "
             "the module was changed after its adaptation"
         )
-    missing = [name for name in promised if parameters[name].grad is None]
+    missing = [name for name in trainable if parameters[name].grad is None]
     if not missing:
         return
-    extent = "nothing" if len(missing) == len(promised) else "only a part of what it promises"
+    extent = "nothing" if len(missing) == len(trainable) else "only a part of what it should"
     raise ValueError(
-        f"{blame} trains {extent}: {len(missing)} of {len(promised)} tensors got no gradient, "
+        f"{blame} trains {extent}: {len(missing)} of {len(trainable)} tensors got no gradient, "
         f"first {missing[0]}; {_way_out(missing)}"
     )
 

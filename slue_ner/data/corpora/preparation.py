@@ -17,7 +17,7 @@ from slue_ner.data.corpora.dataset import (
     check_unique_ids,
     write_dataset,
 )
-from slue_ner.data.corpora.mark_words import settle_marks
+from slue_ner.data.corpora.mark_words import resolve_marks
 from slue_ner.data.corpora.splits import with_dev, with_tune
 from slue_ner.data.corpora.survey import Survey, survey_audio, unusable_audio
 from slue_ner.data.corpora.word_fit import with_own_words
@@ -51,7 +51,7 @@ def finish_dataset(
         hold_out_dev: hold the share out as dev first.
         tune_share: of fine-tune to hold out as tune; 0 for none.
         seed: decides which speakers are held out.
-        marks: what becomes of texts that cannot be written as symbols, see ``settle_marks``.
+        marks: what becomes of texts that cannot be written as symbols, see ``resolve_marks``.
         listen: decode every file, not only its header (see ``survey_audio``).
         progress: called with files done and in all.
 
@@ -64,10 +64,10 @@ def finish_dataset(
     if not any(splits.values()):
         raise ValueError(f"{source['kind']}: no utterances found, so there is nothing to prepare")
     check_unique_ids(splits)
-    settled, marked = settle_marks(splits, marks)
-    if not settled:
+    resolved, marked = resolve_marks(splits, marks)
+    if not resolved:
         raise ValueError(f"{source['kind']}: nothing is left to prepare; {marked[0]}")
-    ordered = {name: settled[name] for name in (*SPLITS, *ASIDE) if settled.get(name)}
+    ordered = {name: resolved[name] for name in (*SPLITS, *ASIDE) if resolved.get(name)}
     with_tune(ordered, share=tune_share, seed=seed)  # a wrong share is known before audio is read
     every = [utterance for utterances in ordered.values() for utterance in utterances]
     paths = {utterance.id: utterance.audio for utterance in every if utterance.audio is not None}
