@@ -174,8 +174,8 @@ def check_more(manifests: Sequence[str]) -> None:
     for name in manifests:
         if not Path(name).is_file():
             raise ValueError(
-                f"{name} of data.also_train or data.unlabelled does not exist; run `slue-ner prepare` "
-                "first"
+                f"{name} of data.also_train or data.unlabelled does not exist; run "
+                "`slue-ner prepare` first"
             )
 
 

@@ -1,4 +1,4 @@
-"""Transcripts with words that a recogniser uses as marks: all of them found and resolved at once."""
+"""Transcripts with words that a recogniser uses as marks: all found and resolved at once."""
 
 from __future__ import annotations
 
