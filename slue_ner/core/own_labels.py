@@ -22,11 +22,8 @@ from slue_ner.core.types import EntitySpan
 
 LABELS_FILE = "labels.yaml"
 
-_SYMBOLS = (
-    *RAW.symbols.values(),
-    *"=+;:/\u00a7\u00b6\u2020\u2021\u00b1\u00b5\u00bf\u00a1\u00a2\u00a3\u00a4\u00a5\u00a9\u00ae",
-)
-"""The marks of own labels in their order: no letter, digit, apostrophe or ``|``."""
+_SYMBOLS = (*RAW.symbols.values(), *"=+;:/", *map(chr, range(0x2190, 0x219A)))
+"""The marks of own labels in their order, arrows last: none is a letter, digit or ``|``."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
