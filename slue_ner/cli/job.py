@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ def train(values: dict[str, Any], run_dir: Path) -> int:
     from slue_ner.training.checkpoints import StopRequestedError
     from slue_ner.training.ranks import leave_ranks
 
+    values = _capped(values)
     console = stdout()
     console.quiet = own_rank() != 0
     try:
@@ -39,6 +41,21 @@ def train(values: dict[str, Any], run_dir: Path) -> int:
     for split, scores in metrics["splits"].items():
         console.print(f"{split}: {_summary(scores)}", highlight=False)
     return 0
+
+
+_MOST_UPDATES = "SLUE_NER_MAX_UPDATES"
+"""Of the environment: no run is longer, whatever its config says. For trying commands out."""
+
+
+def _capped(values: dict[str, Any]) -> dict[str, Any]:
+    most = os.environ.get(_MOST_UPDATES)
+    if most is None:
+        return values
+    if not most.isdecimal() or int(most) < 1:
+        raise ValueError(f"{_MOST_UPDATES}={most} should be a number of updates")
+    trainer = values["trainer"]
+    fewer = {**trainer, "max_updates": min(int(most), trainer["max_updates"])}
+    return {**values, "trainer": fewer}
 
 
 def _speed(training: dict[str, Any]) -> str:

@@ -88,7 +88,7 @@ def test_the_commands_go_from_lines_to_a_score(
     dev = read_manifest(Path("data/mine/dev.jsonl"))
     assert dev[0].text == "the eu budget in brussels"
     assert [entity.phrase for entity in dev[0].entities] == ["eu", "brussels"]
-    assert {p.id for p in read_predictions(Path("mine.jsonl"))} == {u.id for u in dev}
+    assert {p.id for p in read_predictions(Path("runs/mine/dev.jsonl"))} == {u.id for u in dev}
 
 
 def test_the_help_points_to_the_one_place_that_has_the_fields(slue_ner: Any) -> None:
