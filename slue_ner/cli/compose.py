@@ -39,6 +39,7 @@ _NAMES_ELSEWHERE = {
     "model_name_or_path": "encoder.source",
     "output_dir": "run_dir",
     "dataset": "data",
+    "init_from": "encoder.source=FOLDER (of `slue-ner export RUN FOLDER`)",
 }
 """What other programs call what we have."""
 

@@ -117,8 +117,9 @@ def _report(run: Run, splits: Sequence[str], metrics: dict[str, Any], *, console
         seconds = time.perf_counter() - started
         metrics["splits"][split] = {**scores, "evaluation_seconds": seconds}
         figures = metrics["run"]["training"]
-        if (note := _nothing_found(split, scores, figures)) is not None:
-            console.print(note, highlight=False, markup=False)
+        for note in (_nothing_found(split, scores, figures), _hardly_found(split, scores)):
+            if note is not None:
+                console.print(note, highlight=False, markup=False)
     write_json(run.folder.path / METRICS_FILE, metrics)
 
 
@@ -159,6 +160,23 @@ def _nothing_found(split: str, scores: Mapping[str, Any], figures: Mapping[str, 
         f"note: {split} has {entities['gold']} entities and none was found right (F1 0{words}) "
         f"after {figures['updates']} updates; docs/troubleshooting.md says what to look at"
     )
+
+
+_MANY_ENTITIES = 20
+_HARDLY = 0.05
+
+
+def _hardly_found(split: str, scores: Mapping[str, Any]) -> str | None:
+    """Types with many entities of which hardly one was found, where others were."""
+    entities = scores.get("ner", {})
+    if not entities.get("micro", {}).get("tp"):
+        return None
+    missed = [
+        f"{label} {counts['tp']} of {counts['gold']}"
+        for label, counts in entities["per_label"].items()
+        if counts["gold"] >= _MANY_ENTITIES and counts["tp"] < _HARDLY * counts["gold"]
+    ]
+    return f"note: hardly found in {split}: {', '.join(missed)}" if missed else None
 
 
 def _splits_to_report(config: RunConfig) -> list[str]:

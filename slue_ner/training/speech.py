@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -78,7 +77,7 @@ class SpeechConfig(RunConfig):
 def adapted_encoder(config: SpeechConfig) -> tuple[SpeechEncoder, AdaptationReport]:
     """The encoder of a config at the start of training."""
     encoder = build_encoder(config.encoder)
-    return encoder, copy.copy(config.adaptation).apply(encoder, mixing=config.mixing)
+    return encoder, config.adaptation.apply(encoder, mixing=config.mixing)
 
 
 def restored_encoder(
@@ -101,7 +100,7 @@ def restored_encoder(
                 f"{folder.path} holds only what was trained, and the encoder beneath cannot be "
                 f"had: {error}"
             ) from error
-    copy.copy(config.adaptation).apply(encoder, mixing=config.mixing)
+    config.adaptation.apply(encoder, mixing=config.mixing)
     return encoder
 
 

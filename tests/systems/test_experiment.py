@@ -92,6 +92,20 @@ def test_a_run_that_finds_nothing_says_where_to_look(run, tmp_path):
     assert "docs/troubleshooting.md" in printed
 
 
+def test_types_that_are_hardly_found_are_named():
+    per_label = {
+        "ORG": {"tp": 1, "gold": 40},
+        "PLACE": {"tp": 2, "gold": 40},
+        "LAW": {"tp": 0, "gold": 19},
+        "WHEN": {"tp": 0, "gold": 20},
+    }
+    scores = {"ner": {"micro": {"tp": 3}, "per_label": per_label}}
+    note = experiment._hardly_found("dev", scores)
+    assert note == "note: hardly found in dev: ORG 1 of 40, WHEN 0 of 20"
+    assert experiment._hardly_found("dev", {"ner": {"micro": {"tp": 0}}}) is None
+    assert experiment._hardly_found("dev", {"wer": 0.1}) is None
+
+
 def test_a_finished_run_returns_at_once(run, tmp_path, monkeypatch):
     metrics, _ = run(tmp_path, QUICK)
     monkeypatch.setattr(experiment, "fit", None)  # calling it would raise
