@@ -109,7 +109,7 @@ def resample(
         num = min(step, options.resamples - first)
         draws = generator.integers(size, size=(num, size))
         draws += size * np.arange(num)[:, None]
-        weights = np.bincount(draws.ravel(), minlength=num * size).reshape(num, size)
+        weights = np.bincount(draws.ravel(), minlength=num * size).reshape(num, size)  # (num, size)
         drawn[first : first + num] = weights.astype(float) @ sums
     return drawn
 

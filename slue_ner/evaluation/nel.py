@@ -144,7 +144,7 @@ def _per_label(tallies: Sequence[_Tally]) -> dict[str, Counts] | None:
 
 def _rows(counts: Sequence[Counts]) -> IntArray:
     rows = [(count.tp, count.fp, count.fn) for count in counts]
-    return np.array(rows, dtype=np.int64).reshape(-1, 3)
+    return np.array(rows, dtype=np.int64).reshape(-1, 3)  # (N, 3)
 
 
 def _total(rows: IntArray) -> Counts:

@@ -141,7 +141,7 @@ def _edits(pairs: Sequence[Pair]) -> dict[str, IntArray]:
 
 def _edit_rows(found: Iterable[Edits]) -> IntArray:
     numbers = (number for row in found for number in (row.edits, row.length))
-    return np.fromiter(numbers, dtype=np.int64).reshape(-1, 2)
+    return np.fromiter(numbers, dtype=np.int64).reshape(-1, 2)  # (N, 2)
 
 
 def _entity_rows(

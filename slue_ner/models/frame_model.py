@@ -147,7 +147,7 @@ def entity_probabilities(logits: Tensor, *, exclusive: bool) -> Tensor:
     if not exclusive:
         return logits.float().sigmoid()
     inside = logits.float().softmax(-1)[..., 1:]  # (B, T, 2K)
-    return inside.reshape(*inside.shape[:2], -1, 2).sum(-1)
+    return inside.reshape(*inside.shape[:2], -1, 2).sum(-1)  # (B, T, K)
 
 
 def claimed_probabilities(logits: Tensor, *, exclusive: bool) -> Tensor:

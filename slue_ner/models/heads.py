@@ -172,7 +172,7 @@ class _Convolutions(nn.Module):
         hidden: Tensor = self.enter(values)  # (B, T, size)
         for norm, convolution in zip(self.norms, self.convolutions, strict=True):
             seen = norm(hidden).masked_fill(~valid[..., None], 0.0)
-            changed = convolution(seen.transpose(1, 2)).transpose(1, 2)
+            changed = convolution(seen.transpose(1, 2)).transpose(1, 2)  # (B, T, size)
             hidden = hidden + self.dropout(functional.gelu(changed))
         return hidden
 

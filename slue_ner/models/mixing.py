@@ -160,7 +160,7 @@ class _SumOfFixed(torch.autograd.Function):
         with torch.autocast(layers.device.type, enabled=False):
             for states, part in zip(_portions(layers, dim=1), _portions(grad, dim=0), strict=True):
                 ready = _ready(states, grad.dtype, normalize=ctx.normalize)
-                of_weights += ready.flatten(1) @ part.flatten()
+                of_weights += ready.flatten(1) @ part.flatten()  # (L,)
         return None, of_weights, None
 
 

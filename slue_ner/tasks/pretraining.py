@@ -305,7 +305,7 @@ class PretrainModule(SpeechModule):
         clusters = self.clusters(clean, batch.num_samples)  # (B, T)
         losses = functional.cross_entropy(
             guesses.clusters.float().transpose(1, 2), clusters, reduction="none"
-        )
+        )  # (B, T)
         return losses * valid_positions(guesses.num_frames, losses.shape[1])
 
     def _unit_losses(self, guesses: Guesses, batch: Batch) -> Tensor:

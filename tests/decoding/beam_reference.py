@@ -18,7 +18,7 @@ from slue_ner.decoding.lm.ngram import END_WORD, START_WORD, UNKNOWN_WORD, Ngram
 from slue_ner.decoding.lm.ngram_training import train
 from slue_ner.text.markup import from_symbols, read_tagged, to_symbols
 
-EXHAUSTIVE = {"beam": 30_000, "beam_threshold": 1e3, "blank_threshold": 1.0}
+EXHAUSTIVE = {"beam_size": 30_000, "beam_threshold": 1e3, "blank_threshold": 1.0}
 
 SYMBOLS = ("<blank>", "<unk>", "|", "a", "b", "c")
 WRITTEN = "|abc"

@@ -135,7 +135,7 @@ def test_of_equals_at_the_edge_of_the_beam_none_takes_the_place_of_a_better_one(
 def test_of_equally_probable_symbols_none_takes_the_place_of_a_better_one():
     probs = np.array([[0.1, 0.0001, 0.2, 0.2, 0.2, 0.3]])
     for symbols in (1, 2, 3):
-        found = decoder(SYMBOLS, BeamOptions(symbols=symbols)).decode(np.log(probs), num_best=9)
+        found = decoder(SYMBOLS, BeamOptions(num_symbols=symbols)).decode(np.log(probs), num_best=9)
         assert written(found[0]) == "c"
         assert len(found) == symbols + 1  # with the empty one
 

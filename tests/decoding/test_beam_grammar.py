@@ -117,7 +117,7 @@ def assert_is_well_formed(hypothesis: Hypothesis) -> None:
 @settings(max_examples=300)
 def test_no_entity_ever_needs_a_repair(seed, num_frames, beam, mode, merge):
     models, unknown_score = mode
-    options = BeamOptions(beam=beam, unknown_score=unknown_score, merge=merge)
+    options = BeamOptions(beam_size=beam, unknown_score=unknown_score, merge=merge)
     search = decoder(SYMBOLS, options, labels=LABELS, **models)
     random = np.random.default_rng(seed)
     log_probs = random_emissions(random, SYMBOLS, "|ab%]#", num_frames)
@@ -143,7 +143,7 @@ def frames_of(text: str) -> np.ndarray:
     ],
 )
 def test_an_entity_that_stays_open_is_cut_where_no_hypothesis_can_end(text, left):
-    options = BeamOptions(beam=1, merge="max")
+    options = BeamOptions(beam_size=1, merge="max")
     (found,) = decoder(SYMBOLS, options, labels=LABELS).decode(frames_of(text))
     assert "".join(SYMBOLS[id] for id in found.symbols) == left
     assert not found.whole
@@ -151,21 +151,21 @@ def test_an_entity_that_stays_open_is_cut_where_no_hypothesis_can_end(text, left
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_utterances_that_are_cut_are_counted(threads):
-    search = decoder(SYMBOLS, BeamOptions(beam=1, merge="max"), labels=LABELS)
+    search = decoder(SYMBOLS, BeamOptions(beam_size=1, merge="max"), labels=LABELS)
     several = [frames_of(text) for text in ("a|%|b|", "a|", "%|a|")]
     assert len(list(search.decode_all(several, threads=threads))) == 3
     assert search.num_truncated == 2
 
 
 def test_a_wider_beam_finds_a_hypothesis_that_can_end():
-    narrow, wide = BeamOptions(beam=1), BeamOptions(beam=50)
+    narrow, wide = BeamOptions(beam_size=1), BeamOptions(beam_size=50)
     emissions = frames_of("a|%|b|")
     assert not decoder(SYMBOLS, narrow, labels=LABELS).decode(emissions)[0].whole
     assert decoder(SYMBOLS, wide, labels=LABELS).decode(emissions)[0].whole
 
 
 def test_a_word_that_is_not_in_the_lexicon_is_cut_where_no_hypothesis_can_end():
-    options = BeamOptions(beam=1)
+    options = BeamOptions(beam_size=1)
     (found,) = decoder(SYMBOLS, options, lexicon=["a", "bba"]).decode(frames_of("a|b"))
     assert ("".join(SYMBOLS[id] for id in found.symbols), found.whole) == ("a|", False)
 
@@ -198,7 +198,7 @@ def test_what_is_rewarded_is_not_dropped_before_its_reward(beam, frames, rare, o
     for frame, symbol, other in zip(probs, frames, rare, strict=True):
         frame[SYMBOLS.index(other)] = 0.02
         frame[0 if symbol == "-" else SYMBOLS.index(symbol)] = 0.98
-    search = BeamOptions(beam=beam, beam_threshold=1.0, merge="max", **options)
+    search = BeamOptions(beam_size=beam, beam_threshold=1.0, merge="max", **options)
     (found,) = decoder(SYMBOLS, search, labels=LABELS, **models).decode(np.log(probs))
     assert "".join(SYMBOLS[id] for id in found.symbols) == rare
 

@@ -358,7 +358,7 @@ def convolve_mel(model: Any, features: Tensor, valid: Tensor | None) -> Tensor:
     values = functional.gelu(model.conv1(mel))
     if valid is not None:  # the second convolution would read what the first left behind the end
         values = values * valid.repeat_interleave(2, dim=1)[:, None]
-    return functional.gelu(model.conv2(values)).transpose(1, 2)
+    return functional.gelu(model.conv2(values)).transpose(1, 2)  # (B, T, D)
 
 
 def positional_embedding(embedding: Any, hidden: Tensor, valid: Tensor | None) -> Tensor:
@@ -389,7 +389,7 @@ def positional_embedding(embedding: Any, hidden: Tensor, valid: Tensor | None) -
     else:
         values = batch_norm(values).masked_fill(padding, 0.0)
         values = embedding.activation(embedding.padding(embedding.conv(values)))
-    return values.transpose(1, 2)
+    return values.transpose(1, 2)  # (B, T, D)
 
 
 def _is_narrow(embedding: nn.Module) -> bool:

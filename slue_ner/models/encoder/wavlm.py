@@ -72,7 +72,8 @@ class GatedRelativeAttention(nn.Module):
             attn_mask=bias.to(query.dtype),
             dropout_p=self.dropout if self.training else 0.0,
         )  # (B, H, T, D / H)
-        return self.out_proj(attended.transpose(1, 2).flatten(2)), None, position_bias
+        attended = attended.transpose(1, 2).flatten(2)  # (B, T, D)
+        return self.out_proj(attended), None, position_bias
 
     def _split(self, values: Tensor) -> Tensor:
         batch, num_frames, _ = values.shape
@@ -81,7 +82,7 @@ class GatedRelativeAttention(nn.Module):
     def _gate(self, hidden_states: Tensor) -> Tensor:
         """How strongly each query frame follows the position bias, ``(B, H, T, 1)``."""
         projected = self.gru_rel_pos_linear(self._split(hidden_states))  # (B, H, T, 8)
-        summed = projected.view(*projected.shape[:-1], 2, 4).sum(-1)
+        summed = projected.view(*projected.shape[:-1], 2, 4).sum(-1)  # (B, H, T, 2)
         update, reset = summed.sigmoid().chunk(2, dim=-1)
         gate: Tensor = update * (reset * self.gru_rel_pos_const - 1.0) + 2.0
         return gate
