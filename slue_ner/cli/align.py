@@ -50,6 +50,7 @@ def run(arguments: list[str]) -> int:
         write_manifest,
         write_predictions,
     )
+    from slue_ner.data.corpora.dataset import check_transcribed
     from slue_ner.inference.aligning import align_predictions, align_utterances
 
     check_running(options)
@@ -57,6 +58,8 @@ def run(arguments: list[str]) -> int:
     use_threads(options)
     console = stdout()
     utterances = read_manifest(options.manifest)
+    if options.predictions is None:
+        check_transcribed(utterances)
     predictions = None if options.predictions is None else read_predictions(options.predictions)
     aligner, emitted = _load(options, utterances, console)
     doubtful: list[str] = []

@@ -23,6 +23,8 @@ from slue_ner.core.suggest import nearest
 _SPEECH_GROUPS = ("encoder", "adaptation", "mixing", "head", "augment", "state_cache")
 """Groups that a task which hears nothing leaves empty."""
 
+_TEXT_TASK = "text_ner"
+
 _NAMES_ELSEWHERE = {
     "learning_rate": "optim.lr",
     "batch_size": "data.batch_seconds (task.batch_size of text NER)",
@@ -131,7 +133,9 @@ def plain(config: DictConfig) -> dict[str, Any]:
         raise ValueError(f"{missing[0]} has no default; give it as {missing[0]}=VALUE")
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items() if key not in OWN_GROUPS}
+    is_text = OmegaConf.select(config, "task.kind") == _TEXT_TASK
+    left_out = (*OWN_GROUPS, *_SPEECH_GROUPS) if is_text else OWN_GROUPS  # an experiment has some
+    return {str(key): value for key, value in values.items() if key not in left_out}
 
 
 def explain(error: Exception) -> str:
@@ -168,7 +172,7 @@ def _refuse_speech(overrides: Sequence[str]) -> None:
         config = _composed(chosen)
     except (HydraException, OmegaConfBaseException):
         return  # which composing the whole explains
-    if "encoder" not in config:
+    if "encoder" not in config or config.task.kind == _TEXT_TASK:
         raise ValueError(
             f"override {of_speech[0]!r} has no part in task={config.task.kind}, which hears "
             "nothing; leave it out"

@@ -16,7 +16,7 @@ def train(values: dict[str, Any], run_dir: Path) -> int:
     from slue_ner.data.corpora.dataset import check_manifests, check_more
 
     data = values.get("data", {})  # what is missing is said before torch is imported
-    check_manifests(data["root"], [data["train"], data["tune"]])
+    check_manifests(data["root"], [s for s in (data["train"], data["tune"]) if s != "test"])
     check_more([*data.get("also_train", []), *data.get("unlabelled", [])])
     from slue_ner.systems.experiment import run_experiment
     from slue_ner.training.checkpoints import StopRequestedError

@@ -105,10 +105,11 @@ def with_own_configs(arguments: list[str]) -> list[str]:
 
 def _copied(source: Path, group: str) -> Path:
     """A folder that Hydra finds a file in, named after its content; jobs of SLURM read it, too."""
-    content = source.read_bytes()
-    folder = _OWN_CONFIGS / hashlib.sha256(content).hexdigest()[:12]
-    (folder / group).mkdir(parents=True, exist_ok=True)
-    (folder / group / f"own_{source.stem}.yaml").write_bytes(content)
+    from slue_ner.core.files import write_text
+
+    content = source.read_text(encoding="utf-8")
+    folder = _OWN_CONFIGS / hashlib.sha256(content.encode()).hexdigest()[:12]
+    write_text(folder / group / f"own_{source.stem}.yaml", content)
     return folder
 
 

@@ -17,5 +17,9 @@ class KeptConsole(Console):
         """As ``Console.print``."""
         super().print(*objects, **options)
         if self.kept_in is not None and not self.quiet and all(isinstance(o, str) for o in objects):
-            with self.kept_in.open("a", encoding="utf-8") as file:
-                file.write(" ".join(objects) + "\n")
+            try:
+                with self.kept_in.open("a", encoding="utf-8") as file:
+                    file.write(" ".join(objects) + "\n")
+            except OSError as error:  # no reason to stop what is reported
+                path, self.kept_in = self.kept_in, None
+                super().print(f"note: {path} cannot be written: {error.strerror}")

@@ -5,7 +5,7 @@
     config.yaml       the composed config
     data.json         hashes of the manifests trained and tuned on
     vocabulary.json   CTC symbols, where there is a CTC head
-    encoder.json      blueprint of the encoder, so that no hub is needed again
+    encoder.json      blueprint of the encoder
     tagger/           what a text tagger is made of, weights aside (text NER only)
     log.csv           update, metric, value
     console.txt       what it printed

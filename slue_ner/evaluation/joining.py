@@ -95,9 +95,10 @@ def check_choice(labels: str) -> None:
         raise ValueError(f"unknown choice of labels {labels!r}; {nearest(labels, known)}")
 
 
-def usual_choice(utterances: Iterable[Utterance]) -> LabelChoice:
+def usual_choice(references: Iterable[Utterance], predictions: Iterable[Prediction]) -> LabelChoice:
     """``combined``, as SLUE reports, or the set of one's own that the entities are labelled in."""
-    return label_set_for(e.label for u in utterances for e in u.entities if e.label).name
+    records: list[Utterance | Prediction] = [*references, *predictions]
+    return label_set_for(e.label for r in records for e in r.entities or () if e.label).name
 
 
 def relabel(

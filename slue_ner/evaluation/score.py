@@ -103,7 +103,7 @@ def score(
             that are not there, and entities that are known of some predictions and not of
             others, naming the utterance.
     """
-    labels = usual_choice(references) if labels is None else labels
+    labels = usual_choice(references, predictions) if labels is None else labels
     check_choice(labels)
     joined = join(references, predictions, missing_as_empty=missing_as_empty)
     phrases = None if seen_phrases is None else frozenset(seen_phrases)

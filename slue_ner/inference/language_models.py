@@ -14,7 +14,7 @@ from slue_ner.core.canonical_records import Note, warn
 from slue_ner.core.labels import END_SYMBOL, LabelSet, label_set
 from slue_ner.core.lines import BYTE_ORDER_MARK, DAMAGED, open_unpacked
 from slue_ner.core.records import read_manifest
-from slue_ner.data.corpora.dataset import check_labelled
+from slue_ner.data.corpora.dataset import check_labelled, check_transcribed
 from slue_ner.data.corpora.mark_words import listed_words
 from slue_ner.decoding.lm.ngram import UNKNOWN_ID, NgramModel
 from slue_ner.decoding.lm.ngram_counts import check_words, split
@@ -279,6 +279,7 @@ def _of_manifest(
             f"{path}: utterance {of_test.id} is of the split test, which no language model may be "
             "trained on; train on 'fine-tune'"
         )
+    check_transcribed(utterances)
     if labels is not None:
         check_labelled(utterances)
     lost = {u.id: lost_words(u.text) for u in utterances if not survives(u, labels)}

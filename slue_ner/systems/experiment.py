@@ -25,7 +25,7 @@ from slue_ner.core.run_files import (
     SCORES,
     read_metrics,
 )
-from slue_ner.data.corpora.dataset import check_manifests, check_more
+from slue_ner.data.corpora.dataset import check_manifests, check_more, check_transcribed
 from slue_ner.evaluation.bootstrap import BootstrapOptions
 from slue_ner.evaluation.ner import training_phrases
 from slue_ner.evaluation.score import Score, score
@@ -63,6 +63,12 @@ def run_experiment(values: Mapping[str, Any], run_dir: Path, *, console: Console
         claim_folder(run_dir, values)
         claim_data(run_dir, manifests)
         return _finished(config, run_dir, console=console)
+    if RunFolder(run_dir).was_finished():
+        raise ValueError(
+            f"{run_dir} was finished and has no {METRICS_FILE} any more, nor the state to go on "
+            "from; `slue-ner predict` and `slue-ner score` make its figures anew, and without the "
+            "folder it is trained from the start"
+        )
     with claimed(run_dir, values, manifests):
         if isinstance(console, KeptConsole):
             console.kept_in = run_dir / CONSOLE_FILE
@@ -75,11 +81,15 @@ def _finished(config: RunConfig, run_dir: Path, *, console: Console) -> dict[str
     missing = [split for split in asked if split not in read_metrics(run_dir)["splits"]]
     said = f"; {', '.join(missing)} is scored now" if missing else ""
     console.print(f"{run_dir} is finished already{said}", highlight=False)
-    if missing and own_rank() == 0:
+    folder = RunFolder(run_dir)
+    if own_rank() == 0 and (missing or folder.holds_too_much()):
         with held(run_dir):
+            if folder.holds_too_much():  # it was stopped between its report and this
+                folder.forget_training()
             metrics: dict[str, Any] = read_metrics(run_dir)  # another process may have added one
             missing = [split for split in asked if split not in metrics["splits"]]
-            _report(Run(RunFolder(run_dir), config), missing, metrics, console=console)
+            if missing:
+                _report(Run(folder, config), missing, metrics, console=console)
     reported: dict[str, Any] = read_metrics(run_dir)
     return reported
 
@@ -131,6 +141,7 @@ def _evaluate(run: Run, split: str, *, device: torch.device, console: Console) -
     """Predict a split and score it."""
     data = run.config.data
     references = read_manifest(Path(data.root) / f"{split}.jsonl")
+    check_transcribed(references)
     predictions = run.predictor().predict(references, device=device)
     failures = list_failures(predictions)
     if failures is not None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-from slue_ner.core.labels import COMBINED, LABEL_SETS, RAW, RAW_TO_COMBINED, LabelSet, label_set_for
+from slue_ner.core.labels import COMBINED, LABEL_SETS, RAW, RAW_TO_COMBINED, LabelSet
 from slue_ner.core.types import EntitySpan, Utterance, Word
 from slue_ner.text.markup import DELIMITER, from_symbols, read_tagged, tagged_words, to_symbols
 from slue_ner.text.vocabulary import Vocabulary
@@ -41,13 +41,7 @@ def survives(utterance: Utterance, labels: LabelSet | None) -> bool:
 
 
 def survives_everywhere(utterance: Utterance) -> bool:
-    """Whether it survives in both label sets; where it has no raw labels, its words in the raw.
-
-    One with labels of one's own need only survive in that set.
-    """
-    own = label_set_for(entity.label for entity in utterance.entities if entity.label)
-    if own is not COMBINED:
-        return survives(utterance, own)
+    """Whether it survives in both label sets; where it has no raw labels, its words in the raw."""
     if any(entity.label not in RAW_TO_COMBINED for entity in utterance.entities):
         return survives(utterance, COMBINED) and survives(replace(utterance, entities=()), RAW)
     return survives(utterance, COMBINED) and survives(utterance, RAW)

@@ -292,10 +292,9 @@ def load_weights(module: nn.Module, path: Path, *, vocabulary: Vocabulary | None
         raise ValueError(f"{path} is damaged or does not fit the model of this run: it {found}")
     if vocabulary is not None:
         _check_vocabulary(path, vocabulary)
+    rest = {} if holds_all(path) else _rest(module, path)
     try:
-        tensors = load_file(path)
-        if not holds_all(path):
-            tensors |= _rest(module, path, known=tensors)
+        tensors = {**load_file(path), **rest}
         module.load_state_dict(tensors, strict=True)
     except UNREADABLE as error:
         raise ValueError(
@@ -303,15 +302,15 @@ def load_weights(module: nn.Module, path: Path, *, vocabulary: Vocabulary | None
         ) from error
 
 
-def _rest(module: nn.Module, path: Path, *, known: Collection[str]) -> dict[str, Tensor]:
+def _rest(module: nn.Module, path: Path) -> dict[str, Tensor]:
     """The weights that a module has from elsewhere, which must be those that it was trained on.
 
     Raises:
         ValueError: when they are others.
     """
-    rest = {name: value for name, value in module.state_dict().items() if name not in known}
     with safe_open(path, framework="pt") as file:
-        trained_on = file.metadata()[_AS_THEY_CAME]
+        known, trained_on = set(file.keys()), file.metadata()[_AS_THEY_CAME]
+    rest = {name: value for name, value in module.state_dict().items() if name not in known}
     if _digest(rest) != trained_on:
         raise ValueError(
             f"{path} holds only what was trained, and encoder.source of its run has other weights "

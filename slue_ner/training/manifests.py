@@ -8,6 +8,7 @@ from pathlib import Path
 
 from slue_ner.core.records import read_manifest
 from slue_ner.core.types import Utterance
+from slue_ner.data.corpora.dataset import check_transcribed
 from slue_ner.data.loading.loaders import DataOptions
 
 
@@ -19,6 +20,7 @@ def read_training(options: DataOptions) -> list[Utterance]:
     later one.
     """
     utterances = [u for path in options.train_manifests for u in read_manifest(path)]
+    check_transcribed(utterances)
     if options.hours is not None:
         utterances = _part(utterances, options.hours)
     utterances += [_unlabelled(u) for path in options.unlabelled for u in read_manifest(Path(path))]
@@ -41,6 +43,7 @@ def read_tuning(options: DataOptions, *, num_ranks: int) -> list[Utterance]:
         ValueError: when there are fewer than ``num_ranks``.
     """
     tune = read_manifest(options.tune_manifest)
+    check_transcribed(tune)
     if len(tune) < num_ranks:
         raise ValueError(
             f"data.tune={options.tune} holds {len(tune)} utterances, which are too few to "

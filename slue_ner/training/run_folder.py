@@ -18,7 +18,7 @@ from torch import nn
 
 from slue_ner.core.files import read_json, sha256, sweep, write_json, write_text
 from slue_ner.core.locks import held
-from slue_ner.core.own_labels import know_labels_beside
+from slue_ner.core.own_labels import LABELS_FILE, know_labels_beside
 from slue_ner.core.processes import own_rank
 from slue_ner.core.run_files import (
     BEST_WEIGHTS,
@@ -48,7 +48,7 @@ from slue_ner.training.checkpoints import check_written, holds_all, load_weights
 
 _STARTED = (
     *(DATA_FILE, VOCABULARY_FILE, ENCODER_FILE, CLUSTERS_FILE, CENTROIDS_FILE),
-    CONSOLE_FILE,
+    *(CONSOLE_FILE, LABELS_FILE),
     *(LOCALIZER_FILE, FRAMES_FILE),  # of weights that somebody has removed
 )
 """What may stand in a folder without a saved state, beside config and tagger."""
@@ -146,6 +146,19 @@ class RunFolder:
             ValueError: naming the file when it is damaged.
         """
         return holds_all(self.weights(weights))
+
+    def holds_too_much(self) -> bool:
+        """Whether a finished run, by its own config, should have forgotten its training by now."""
+        trainer = read_config(self.path / CONFIG_FILE).get("trainer", {})
+        return trainer.get("keep") == "trained" and any(
+            (self.path / CHECKPOINTS / name).is_file() for name in (LAST_STATE, LAST_WEIGHTS)
+        )
+
+    def was_finished(self) -> bool:
+        """Whether it has reported before and forgotten its training: it cannot go on."""
+        reported = any((self.path / PREDICTIONS).glob("*.jsonl"))
+        best, state = (self.path / CHECKPOINTS / n for n in (BEST_WEIGHTS, LAST_STATE))
+        return reported and best.is_file() and not state.is_file()
 
     def forget_training(self) -> None:
         """Leave the best weights alone, once the run is finished."""

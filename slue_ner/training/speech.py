@@ -23,6 +23,7 @@ from slue_ner.data.loading.states import StateCacheOptions, States
 from slue_ner.models.adaptation.strategy import AdaptationReport, Strategy
 from slue_ner.models.device import pick_device
 from slue_ner.models.encoder.building import build_encoder
+from slue_ner.models.encoder.hub_checkpoints import MAY_BE_NEW
 from slue_ner.models.encoder.options import EncoderOptions
 from slue_ner.models.encoder.speech_encoder import SpeechEncoder
 from slue_ner.models.heads import BlockOptions
@@ -80,9 +81,7 @@ def adapted_encoder(config: SpeechConfig) -> tuple[SpeechEncoder, AdaptationRepo
     return encoder, config.adaptation.apply(encoder, mixing=config.mixing)
 
 
-def restored_encoder(
-    config: SpeechConfig, folder: RunFolder, *, weights: str = "best"
-) -> SpeechEncoder:
+def restored_encoder(config: SpeechConfig, folder: RunFolder, *, weights: str) -> SpeechEncoder:
     """The structure that a run's encoder has, with ``best`` or ``last`` weights to be loaded.
 
     Where these are only what was trained, the others are read from ``encoder.source``.
@@ -90,15 +89,15 @@ def restored_encoder(
     Raises:
         ValueError: when that cannot be had.
     """
-    if folder.holds_all(weights):
-        encoder = folder.encoder()
-    else:
+    encoder = folder.encoder()
+    if not folder.holds_all(weights):
         try:
-            encoder = build_encoder(config.encoder)
-        except ValueError as error:
+            encoder.load_state_dict(build_encoder(config.encoder).state_dict())
+        except (ValueError, RuntimeError) as error:
             raise ValueError(
-                f"{folder.path} holds only what was trained, and the encoder beneath cannot be "
-                f"had: {error}"
+                f"{folder.path} holds only what was trained, and the encoder beneath, "
+                f"encoder.source={config.encoder.source}, cannot be had from here: "
+                f"{str(error).splitlines()[0]}"
             ) from error
     config.adaptation.apply(encoder, mixing=config.mixing)
     return encoder
@@ -119,7 +118,13 @@ def as_they_came(
         return frozenset()
     changed = {*report.trainable, *report.reinitialized, *report.injected}
     parameters = dict(model.named_parameters())
-    same = {n for n in parameters if n.startswith("encoder.") and n[8:] not in changed}
+    same = {
+        name
+        for name in parameters
+        if name.startswith("encoder.")
+        and name.removeprefix("encoder.") not in changed
+        and name.rpartition(".")[2] not in MAY_BE_NEW  # at random where a checkpoint lacks them
+    }
     num_all = sum(parameter.numel() for parameter in parameters.values())
     num_same = sum(parameters[name].numel() for name in same)
     return frozenset(same) if num_all > MOST_KEPT * (num_all - num_same) else frozenset()

@@ -243,3 +243,11 @@ def test_no_value_of_a_strategy_is_left_to_its_code(name):
     values = compose_config([f"adaptation={name}", *MISSING.get(f"adaptation={name}", ())])
     options = {field.name for field in fields(STRATEGIES[name])}
     assert options <= set(values["adaptation"])
+
+
+@pytest.mark.parametrize("experiment", ["quickstart", "tour", "so762"])
+def test_an_experiment_on_speech_becomes_one_on_text(experiment):
+    values = compose_config([f"experiment={experiment}", "task=text_ner"])
+    assert run_config(values).learner == "TextNER"
+    with pytest.raises(ValueError, match=r"'adaptation=lora' has no part in task=text_ner"):
+        compose_config([f"experiment={experiment}", "task=text_ner", "adaptation=lora"])

@@ -67,9 +67,11 @@ def test_the_version_is_printed(slue_ner):
     ],
 )
 def test_a_slip_is_answered_in_one_sentence(
-    slue_ner, tmp_path, monkeypatch, arguments, status, message
+    slue_ner, tiny_corpus, tmp_path, monkeypatch, arguments, status, message
 ):
     monkeypatch.chdir(tmp_path)
+    if arguments[0] == "train":  # data that is missing would be said first
+        arguments = (*arguments, f"data.root={tiny_corpus}")
     ended = slue_ner(*arguments)
     assert ended.status == status
     assert message in ended.err

@@ -10,13 +10,14 @@ import pytest
 import yaml
 
 from slue_ner.core.labels import COMBINED, LABEL_SETS, label_set_for
-from slue_ner.core.own_labels import know_labels_beside, read_label_set
+from slue_ner.core.own_labels import know, know_labels_beside, read_label_set
 from slue_ner.core.records import read_manifest, read_predictions, write_predictions
-from slue_ner.core.types import EntitySpan, Prediction
+from slue_ner.core.types import EntitySpan, Prediction, Utterance
+from slue_ner.evaluation.score import score
 from slue_ner.text.markup import read_tagged, write_tagged
 
-MEDICAL = "name: medical\nlabels: [DRUG, DOSE, PERSON]\n"
-OWN = {"PLACE": "DRUG", "GPE": "DRUG", "LOC": "DRUG", "PERSON": "PERSON"}
+MEDICAL = "name: medical\nlabels: [DRUG, DOSE, STAFF]\n"
+OWN = {"PLACE": "DRUG", "GPE": "DRUG", "LOC": "DRUG", "PERSON": "STAFF"}
 
 
 @pytest.fixture(autouse=True)
@@ -81,13 +82,13 @@ def data(slue_ner, own: Path, tmp_path: Path) -> Path:
 def test_manifests_bring_their_labels_along(data: Path) -> None:
     assert yaml.safe_load((data / "labels.yaml").read_text())["name"] == "medical"
     found = {e.label for u in read_manifest(data / "dev.jsonl") for e in u.entities}
-    assert found and found <= {"DRUG", "DOSE", "PERSON"}
+    assert found and found <= {"DRUG", "DOSE", "STAFF"}
     assert label_set_for(found).name == "medical"
 
 
 def test_without_the_file_the_labels_are_unknown(slue_ner, own: Path, tmp_path: Path) -> None:
     ended = slue_ner("prepare", "jsonl", str(own), str(tmp_path / "data"))
-    assert ended.status == 1 and "unknown entity label 'D" in ended.err
+    assert ended.status == 1 and "unknown entity label 'STAFF'" in ended.err
     assert "labels.yaml beside the file" in ended.err
     (tmp_path / "labels.yaml").write_text(MEDICAL)
     assert slue_ner("prepare", "jsonl", str(own), str(tmp_path / "data")).status == 0
@@ -105,7 +106,7 @@ def test_a_tagger_learns_predicts_and_is_scored_in_them(
     assert ended.status == 0, ended.err
     run = tmp_path / "runs/mine"
     marks = json.loads((run / "vocabulary.json").read_text())["marks"]
-    assert marks == {"!": "DRUG", "@": "DOSE", "#": "PERSON", "]": "end of an entity"}
+    assert marks == {"!": "DRUG", "@": "DOSE", "#": "STAFF", "]": "end of an entity"}
     scores = json.loads((run / "metrics.json").read_text())["splits"]["dev"]
     assert scores["labels"] == "medical" and scores["ner"]["micro"]["gold"] == 8
     forget()
@@ -122,6 +123,47 @@ def test_a_tagger_learns_predicts_and_is_scored_in_them(
     assert again.status == 0, again.err
     forget()
     assert read_manifest(tmp_path / "timed/dev.jsonl")
+
+
+def test_an_utterance_without_entities_is_scored_in_what_was_found() -> None:
+    know([("medical", ("DRUG", "DOSE"))])
+    said = Utterance("a", "dev", None, None, 16_000, "take it")
+    entity = EntitySpan("DRUG", "it", words=(1, 2))
+    scores = score([said], [Prediction("a", "take it", entities=(entity,))])
+    assert scores.labels == "medical" and scores.to_json()["ner"]["micro"]["pred"] == 1
+    assert score([said], [Prediction("a", "take it")]).labels == "combined"
+
+
+def test_entities_of_two_sets_do_not_go_into_one_file(tmp_path: Path) -> None:
+    know([("medical", ("DRUG",))])
+    entities = (EntitySpan("DRUG", "x", words=(0, 1)), EntitySpan("ORG", "y", words=(1, 2)))
+    with pytest.raises(ValueError, match=r"p\.jsonl: no label set holds all of DRUG, ORG"):
+        write_predictions(tmp_path / "p.jsonl", [Prediction("a", "x y", entities=entities)])
+
+
+def test_a_label_is_of_one_set_alone(tmp_path: Path) -> None:
+    path = tmp_path / "labels.yaml"
+    path.write_text("name: mine\nlabels: [DRUG, DATE]\n")
+    with pytest.raises(ValueError, match=r"DATE is SLUE's, and .* otherwise, mine_DATE say"):
+        read_label_set(path)
+    know([("medical", ("DRUG",))])
+    path.write_text("name: mine\nlabels: [DRUG]\n")
+    with pytest.raises(ValueError, match=r"DRUG is the set medical's, and a label is of one set"):
+        read_label_set(path)
+
+
+def test_a_file_of_that_name_that_holds_something_else_is_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "labels.yaml").write_text("issues: [bug, feature]\n")
+    know_labels_beside(tmp_path / "dev.jsonl")
+    assert list(LABEL_SETS) == ["raw", "combined"]
+
+
+def test_loader_processes_know_them(slue_ner, data, tiny_overrides, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rest = [o for o in tiny_overrides if not o.startswith("data.root")]
+    asked = [f"data.root={data}", "task=frames_bio", "task.labels=medical", "data.num_workers=1"]
+    ended = slue_ner("train", *rest, *asked, "trainer.max_updates=1", "name=frames")
+    assert ended.status == 0, ended.err
 
 
 @pytest.mark.parametrize("scheme", ["bio", "per_label", "joint"])
@@ -155,7 +197,7 @@ def test_text_ner_and_language_models_speak_them(
     ended = slue_ner("predict", "runs/text", "--manifest", dev, "--output", found)
     assert ended.status == 0, ended.err
     known = {e.label for p in read_predictions(Path(found)) for e in p.entities or ()}
-    assert known <= {"DRUG", "DOSE", "PERSON"}
+    assert known <= {"DRUG", "DOSE", "STAFF"}
     forget()
     model = str(tmp_path / "tagged.arpa")
     asked = ["lm", "train", str(data / "fine-tune.jsonl"), "--order", "2", "--output", model]
@@ -185,14 +227,14 @@ def test_predictions_carry_the_labels_wherever_they_are_written(tmp_path: Path) 
     )
     forget()
     assert read_predictions(out)[0].entities[0].label == "DRUG"
-    write_predictions(tmp_path / "b.jsonl", [])
     other = tmp_path / "c"
     other.mkdir()
     (other / "labels.yaml").write_text("name: other\nlabels: [THING]\n")
-    with pytest.raises(ValueError, match=r"labels.yaml holds other labels than p.jsonl; choose"):
-        write_predictions(
-            other / "p.jsonl", [Prediction("a", "x", entities=(EntitySpan("DRUG", "x"),))]
-        )
+    know_labels_beside(out)
+    write_predictions(other / "p.jsonl", read_predictions(out))
+    forget()
+    read_predictions(other / "p.jsonl")
+    assert {"medical", "other"} < set(LABEL_SETS)  # a folder may hold files of both
     assert label_set_for(["GPE", "PLACE"]) is COMBINED
     with pytest.raises(ValueError, match="no label set holds all of DRUG, ORG"):
         label_set_for(["DRUG", "ORG"])

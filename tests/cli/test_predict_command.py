@@ -158,6 +158,10 @@ def test_audio_alone_is_predicted_and_not_scored(predict, trained, slue_ner, tin
     assert read_predictions(Path(output)) == known
     ended = slue_ner("score", "--references", manifest, "--predictions", output)
     assert ended.status == 1 and "is not known: that file is for `slue-ner predict`" in ended.err
+    ended = slue_ner("align", run_dir, manifest, str(tmp_path / "timed.jsonl"))
+    assert ended.status == 1 and "is not known" in ended.err
+    ended = slue_ner("lm", "train", manifest, "--target", "plain", "--output", str(tmp_path / "x"))
+    assert ended.status == 1 and "is not known" in ended.err
 
 
 @pytest.fixture

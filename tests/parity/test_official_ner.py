@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slue_ner.core.labels import ALL_LABELS
+from slue_ner.core.labels import OFFICIAL_LABELS
 from slue_ner.core.types import EntitySpan, Prediction, Utterance
 from slue_ner.evaluation.score import score
 
@@ -24,7 +24,7 @@ COMBINED = {
 
 PHRASES = ["eu", "the eu", "two", "paris", "jos\u00e9"]
 pair_lists = st.lists(
-    st.tuples(st.sampled_from(sorted(ALL_LABELS)), st.sampled_from(PHRASES)), max_size=7
+    st.tuples(st.sampled_from(sorted(OFFICIAL_LABELS)), st.sampled_from(PHRASES)), max_size=7
 )
 corpora = st.lists(st.tuples(pair_lists, pair_lists), min_size=1, max_size=6)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from slue_ner.core.records import read_manifest, read_predictions
 from slue_ner.systems.encoder_export import export_encoder
 from slue_ner.systems.experiment import run_experiment
 from slue_ner.tasks.run import Run
+from slue_ner.training.run_folder import RunFolder
 
 KEPT = ("trainer.keep=trained", "encoder=checkpoint", "trainer.max_updates=4", "optim.lr=1e-2")
 PARTIAL = {
@@ -145,11 +147,63 @@ def test_other_weights_beneath_what_was_trained_are_refused(train, tiny_corpus, 
     source = save_wav2vec2(tmp_path / "source")
     run_dir, _ = train("run", "adaptation=lora", source=source)
     save_wav2vec2(source, seed=1)
-    with pytest.raises(ValueError, match=r"holds only what was trained, and encoder.source of its"):
+    with pytest.raises(ValueError, match=r"^[^ ]*best.safetensors holds only .* trained on$"):
         dev(run_dir, tiny_corpus)
     shutil.rmtree(source)
     with pytest.raises(ValueError, match=r"run holds only what was trained, and the encoder bene"):
         dev(run_dir, tiny_corpus)
+
+
+def test_what_a_checkpoint_lacked_is_kept_with_what_was_trained(train, tiny_corpus, tmp_path):
+    source = save_wav2vec2(tmp_path / "source")
+    path = source / "model.safetensors"
+    tensors = {n: t for n, t in load_file(path).items() if "masked_spec_embed" not in n}
+    save_file(tensors, path, metadata={"format": "pt"})
+    run_dir, _ = train("run", "adaptation=lora", source=source)
+    assert dev(run_dir, tiny_corpus) == read_predictions(run_dir / "predictions/dev.jsonl")
+
+
+def test_only_weights_are_taken_from_the_checkpoint_beneath(train, tiny_corpus, tmp_path):
+    source = save_wav2vec2(tmp_path / "source")
+    run_dir, _ = train("run", "adaptation=lora", source=source)
+    Wav2Vec2FeatureExtractor(do_normalize=False).save_pretrained(source)
+    config = json.loads((source / "config.json").read_text())
+    (source / "config.json").write_text(json.dumps({**config, "layer_norm_eps": 0.5}))
+    assert dev(run_dir, tiny_corpus) == read_predictions(run_dir / "predictions/dev.jsonl")
+
+
+def test_a_finished_run_whose_metrics_are_gone_is_not_trained_over(train):
+    run_dir, _ = train("run", "adaptation=lora")
+    (run_dir / "metrics.json").unlink()
+    with pytest.raises(ValueError, match=r"was finished and has no metrics\.json any more"):
+        train("run", "adaptation=lora")
+    assert (run_dir / "checkpoints/best.safetensors").is_file()
+
+
+def test_what_a_run_that_was_stopped_at_its_end_left_goes_the_next_time(train, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "forget_training", lambda self: None)
+        run_dir, _ = train("run", "adaptation=lora")
+    assert len(list((run_dir / "checkpoints").iterdir())) == 3
+    train("run", "adaptation=lora")
+    assert [path.name for path in (run_dir / "checkpoints").iterdir()] == ["best.safetensors"]
+
+
+def test_a_run_of_before_there_was_a_choice_keeps_what_it_has(train):
+    run_dir, _ = train("run", "adaptation=lora", "trainer.keep=all")
+    path = run_dir / "config.yaml"
+    path.write_text(path.read_text().replace("  keep: all\n", ""))
+    train("run", "adaptation=lora")
+    assert len(list((run_dir / "checkpoints").iterdir())) == 3
+
+
+def test_a_console_that_cannot_be_kept_stops_nothing(tmp_path):
+    shown = KeptConsole(file=io.StringIO(), width=200)
+    shown.kept_in = tmp_path / "gone/console.txt"
+    shown.print("one")
+    shown.print("two")
+    assert shown.file.getvalue().startswith("one\nnote: ")
+    assert shown.file.getvalue().endswith("two\n") and shown.kept_in is None
 
 
 def test_a_weight_missing_by_accident_is_not_taken_from_elsewhere(train, tiny_corpus):

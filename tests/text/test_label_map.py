@@ -39,7 +39,11 @@ def test_a_given_label_comes_before_the_known_one_and_leaves_the_others():
     ("given", "message"),
     [
         ({"MSC": "NORP"}, "map.yaml: it has no type 'MSC'; did you mean 'MISC'?"),
-        ({"MISC": "NRP"}, "map.yaml: MISC: unknown entity label 'NRP'; did you mean 'NORP'?"),
+        (
+            {"MISC": "NRP"},
+            "map.yaml: MISC: unknown entity label 'NRP'; did you mean 'NORP'? (labels of your own "
+            "stand in labels.yaml beside the file, docs/own_data.md)",
+        ),
         (
             {"PER": None, "ORG": None, "LOC": None},
             "no type of it has a label here (MISC, PER, ORG, LOC); say with --label-map FILE what "

@@ -183,3 +183,11 @@ def test_every_seed_of_a_model_trains_on_the_same_utterances(
 def test_no_hours_at_all_are_refused(tiny_corpus: Path, hours: Any) -> None:
     with pytest.raises(ValueError, match=r"data\.hours must be positive, or null for all, got"):
         options(tiny_corpus, hours=hours)
+
+
+def test_nothing_is_learnt_from_what_nobody_wrote_down(manifest: Any, tmp_path: Path) -> None:
+    manifest("fine-tune", "a", "b")
+    silent = manifest("silent", "c", split="untranscribed", text="", entities=(), words=None)
+    with pytest.raises(ValueError, match=r"said in 1 utterances of untranscribed\.jsonl, first c"):
+        read_training(options(tmp_path, also_train=[silent]))
+    assert ids(read_training(options(tmp_path, unlabelled=[silent]))) == ["a", "b", "c"]

@@ -185,7 +185,6 @@ def check_labelled(utterances: Sequence[Utterance]) -> None:
     Raises:
         ValueError: naming the first and what such utterances are good for.
     """
-    check_transcribed(utterances)
     unknown = [utterance.id for utterance in utterances if utterance.split == UNLABELLED]
     if unknown:
         raise ValueError(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from slue_ner.core.labels import COMBINED
+from slue_ner.core.labels import COMBINED, label_set_for
 from slue_ner.core.listing import MOST_LISTED, shown
 from slue_ner.core.types import Utterance
-from slue_ner.text.marks import lost_words, survives_everywhere, without_marks
+from slue_ner.text.marks import lost_words, survives, survives_everywhere, without_marks
 from slue_ner.text.markup import DELIMITER
 
 MARK_CHOICES = ("keep", "remove", "leave-out")
@@ -29,11 +29,12 @@ def resolve_marks(splits: Splits, choice: str) -> tuple[dict[str, list[Utterance
     """
     if choice not in MARK_CHOICES:
         raise ValueError(f"marks should be one of {', '.join(MARK_CHOICES)}, got {choice!r}")
+    every = [utterance for utterances in splits.values() for utterance in utterances]
+    labels = label_set_for(e.label for u in every for e in u.entities if e.label)
     lost = {
-        utterance.id: lost_words(utterance.text)
-        for utterances in splits.values()
-        for utterance in utterances
-        if not survives_everywhere(utterance)
+        u.id: lost_words(u.text)
+        for u in every
+        if not (survives_everywhere(u) if labels is COMBINED else survives(u, labels))
     }
     if not lost:
         return {name: list(utterances) for name, utterances in splits.items()}, []

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from slue_ner.core.own_labels import know, own_sets
 from slue_ner.core.time import Seconds
 from slue_ner.core.types import Utterance
 from slue_ner.data.loading.augment import AugmentOptions
@@ -165,12 +167,13 @@ def _loader(
         prefetch_factor=4 if num_workers else None,
         # a forked child of a process that runs OpenMP threads can hang
         multiprocessing_context="spawn" if num_workers else None,
-        worker_init_fn=_settle_worker if num_workers else None,
+        worker_init_fn=partial(_settle_worker, own_sets()) if num_workers else None,
         persistent_workers=False,
     )
 
 
-def _settle_worker(_: int) -> None:
+def _settle_worker(labels: list[tuple[str, tuple[str, ...]]], _: int) -> None:
+    know(labels)
     # Ctrl-C and SLURM signal the whole process group; the run still needs its next batch
     for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -34,7 +34,7 @@ _WEIGHT_FILES = (
     "pytorch_model.bin.index.json",
 )
 """In the order in which transformers looks for them."""
-_MAY_BE_NEW = frozenset({"masked_spec_embed"})  # only training with SpecAugment uses it
+MAY_BE_NEW = frozenset({"masked_spec_embed"})  # only training with SpecAugment uses it
 _WHOLE = {r"^(model\.)?encoder\.": ""}
 """Where a whole model keeps the encoder of a family that is loaded without its decoder."""
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -132,7 +132,7 @@ def load_model(
             f"{weights or source} has no weights that can be read ({reason(error)}); give a folder "
             "with model.safetensors, or download it again"
         ) from error
-    missing = sorted(set(info["missing_keys"]) - _MAY_BE_NEW)
+    missing = sorted(set(info["missing_keys"]) - MAY_BE_NEW)
     if missing:
         raise ValueError(
             f"{source} lacks {len(missing)} of the encoder's weights, first {missing[0]}; "
