@@ -89,7 +89,7 @@ def run(arguments: list[str]) -> int:
     if failures:
         lines.append(f"{len(failures)} left without times:{list_reasons(failures)}")
     console.print("\n".join(lines), highlight=False, markup=False)
-    return 0
+    return 1 if len(failures) == len(spoken) else 0
 
 
 def _load(

@@ -54,8 +54,10 @@ def _capped(values: dict[str, Any]) -> dict[str, Any]:
     if not most.isdecimal() or int(most) < 1:
         raise ValueError(f"{_MOST_UPDATES}={most} should be a number of updates")
     trainer = values["trainer"]
-    fewer = {**trainer, "max_updates": min(int(most), trainer["max_updates"])}
-    return {**values, "trainer": fewer}
+    asked = trainer["max_updates"]
+    if not isinstance(asked, int):
+        return values  # which is refused with a sentence
+    return {**values, "trainer": {**trainer, "max_updates": min(int(most), asked)}}
 
 
 def _speed(training: dict[str, Any]) -> str:

@@ -15,10 +15,11 @@ def run(arguments: list[str]) -> int:
     """Apply a tuned localizer."""
     options = command_parser().parse_args(arguments)
     from slue_ner.core.files import check_writable
-    from slue_ner.core.records import read_predictions, write_predictions
+    from slue_ner.core.records import check_no_manifest, read_predictions, write_predictions
     from slue_ner.inference.localizing import localize_all, read_localizer
 
     check_writable(options.output, inputs=(options.localizer,))
+    check_no_manifest(options.output)
     localizer = read_localizer(options.localizer)
     localized = localize_all(read_predictions(options.predictions), localizer.options)
     write_predictions(options.output, localized)

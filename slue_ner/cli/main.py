@@ -19,7 +19,7 @@ COMMANDS = {
     "prepare": "turn a data set into manifests: SLUE-VoxPopuli, your own JSONL, synthetic speech",
     "train": "train a model from a config; -m sweeps over several",
     "predict": "find the entities in the audio of a manifest with a trained run",
-    "tune": "how entities get their times, searched on a tuning split without the model",
+    "tune": "decoding with a language model, times of entities, frames: searched on a tuning split",
     "localize": "apply a tuned localizer to a predictions file",
     "align": "when each word was spoken, by forced alignment of a known text",
     "lm": "language models of words or characters: train one, and the perplexity of a text",
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
         rows = "\n".join(f"  {name:<12}{summary}" for name, summary in COMMANDS.items())
         print(_HELP.format(commands=rows), end="")
         return 0

@@ -40,6 +40,7 @@ really said:
 """
 
 _PIPELINES = ("end_to_end", "cascade", "topline", "frames", "words")
+_AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a")
 _OF_TASK = {
     "ctc": "end_to_end",
     "pretrain": "end_to_end",  # which says what to do
@@ -54,16 +55,22 @@ def run(arguments: list[str]) -> int:
     from slue_ner.cli.console import stdout
     from slue_ner.core.files import check_writable
     from slue_ner.core.listing import list_failures
-    from slue_ner.core.records import read_manifest, write_predictions
+    from slue_ner.core.records import check_no_manifest, read_manifest, write_predictions
     from slue_ner.inference.localizing import localize_all
 
     console = stdout()
+    if options.manifest.suffix.lower() in _AUDIO:
+        raise ValueError(
+            f'{options.manifest} is audio; write lines of {{"id", "audio"}} into a file, and '
+            "`slue-ner prepare jsonl FILE data/NAME` makes data/NAME/untranscribed.jsonl of it"
+        )
     utterances = read_manifest(options.manifest)
     pipeline = options.pipeline or _pipeline_of(options)
     _check(options, pipeline)
     use_threads(options)
     given = {name: path for name, path in vars(options).items() if isinstance(path, Path)}
     check_writable(given.pop("output"), inputs=given.values())
+    check_no_manifest(options.output)
     localizer = chosen_localizer(options, pipeline, console)
     from slue_ner.cli.systems import SYSTEMS
 
@@ -77,7 +84,7 @@ def run(arguments: list[str]) -> int:
     failures = list_failures(predictions)
     if failures is not None:
         console.print(failures, highlight=False, markup=False)
-    return 0
+    return 1 if all(prediction.error for prediction in predictions) else 0
 
 
 def _pipeline_of(options: argparse.Namespace) -> str:

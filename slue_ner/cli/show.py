@@ -163,10 +163,20 @@ def _chosen(everything: Sequence[Compared], options: argparse.Namespace) -> list
             raise ValueError(f"--id {unknown[0]} is not there; {nearest(unknown[0], known)}")
         chosen = [one for one in chosen if one.reference.id in options.id]
     if options.label:
+        _check_label(options.label)
         chosen = [one for one in chosen if options.label in _labels_of(one, options.errors)]
     if options.errors:
         chosen = [one for one in chosen if one.is_wrong]
     return sorted(chosen, key=lambda one: one.badness, reverse=True)
+
+
+def _check_label(label: str) -> None:
+    from slue_ner.core.labels import LABEL_SETS
+    from slue_ner.core.suggest import nearest
+
+    known = {name for known in LABEL_SETS.values() if known.name != "raw" for name in known.labels}
+    if label not in known:
+        raise ValueError(f"--label {label} is shown nowhere; {nearest(label, known)}")
 
 
 def _labels_of(one: Compared, only_wrong: bool) -> set[str]:
@@ -186,6 +196,8 @@ def _files(options: argparse.Namespace) -> tuple[Path, Path]:
             raise ValueError(
                 f"{source} is not a run folder: it has no {CONFIG_FILE}{but_holds_runs(source)}"
             )
+        if not source.is_file():
+            raise ValueError(f"{source}: no such run folder or predictions file")
         if options.references is None:
             raise ValueError(f"{source} is a predictions file; give its manifest by --references")
         if options.split is not None:

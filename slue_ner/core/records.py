@@ -86,6 +86,22 @@ def read_manifest(
     return utterances
 
 
+def check_no_manifest(path: Path) -> None:
+    """Refuse to write predictions over utterances.
+
+    Raises:
+        ValueError: for a file whose first line is one of a manifest.
+    """
+    if not path.is_file():
+        return
+    try:
+        first = json_object(next((line for _, line in numbered_lines(path)), ""))
+    except (ValueError, OSError):
+        return
+    if set(_OF_UTTERANCE) <= set(first):
+        raise ValueError(f"{path} is a manifest and would be overwritten; choose another output")
+
+
 def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
     """Write a manifest atomically, audio paths relative to its folder."""
     folder = Path(path).parent.absolute()

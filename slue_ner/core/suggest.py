@@ -9,5 +9,6 @@ from collections.abc import Iterable
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint for error messages: the closest known word, or the whole list."""
     choices = sorted(known)
-    close = difflib.get_close_matches(word, choices, n=1)
+    same = [choice for choice in choices if choice.casefold() == word.casefold()]
+    close = same or difflib.get_close_matches(word, choices, n=1)
     return f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(choices)

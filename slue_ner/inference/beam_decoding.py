@@ -143,8 +143,9 @@ def _notes(scorer: Scorer, labels: LabelSet | None) -> Iterable[str]:
         )
     if scorer.unseen_marks and scorer.options.unknown_score is None:
         yield (
-            f"the language model never saw the entity marks {' '.join(scorer.unseen_marks)}, so "
-            "entities of these types will not be written; were its labels those of the vocabulary?"
+            f"the text of the language model has no entity with the marks "
+            f"{' '.join(scorer.unseen_marks)}, so none of these types will be written; more text "
+            "helps, or a model of the same labels if it was of others"
         )
     if scorer.labels_untold and labels is not None:
         yield (

@@ -13,6 +13,7 @@ from slue_ner.core.canonical import Changes
 from slue_ner.core.canonical_records import Note, warn
 from slue_ner.core.labels import END_SYMBOL, LabelSet, label_set
 from slue_ner.core.lines import BYTE_ORDER_MARK, DAMAGED, open_unpacked
+from slue_ner.core.own_labels import know_labels_beside
 from slue_ner.core.records import read_manifest
 from slue_ner.data.corpora.dataset import check_labelled, check_transcribed
 from slue_ner.data.corpora.mark_words import listed_words
@@ -223,7 +224,7 @@ class SentenceOptions:
         unit: ``words``, or ``characters`` with ``|`` after every word, the symbols of CTC.
         target: whether entities of manifests are written into the text; plain text is taken as
             it stands.
-        labels: set of the entity marks, ``combined`` or ``raw``; unused when plain.
+        labels: set of the entity marks, ``combined``, ``raw`` or one's own; unused when plain.
     """
 
     unit: Literal["words", "characters"] = "words"
@@ -261,6 +262,7 @@ def read_sentences(
         if source.endswith((".jsonl.gz", ".json")):
             raise ValueError(f"{source}: manifests end in .jsonl and are not packed")
         if source.endswith(MANIFEST_SUFFIX):
+            know_labels_beside(Path(source))
             sentences = _of_manifest(Path(source), options.label_set, training=training, note=note)
         else:
             sentences = _of_text(source, note)

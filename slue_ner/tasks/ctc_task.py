@@ -14,7 +14,7 @@ from slue_ner.core.labels import label_set
 from slue_ner.core.run_files import LOCALIZER_FILE
 from slue_ner.core.time import FrameGrid, Seconds
 from slue_ner.core.types import Prediction, Utterance
-from slue_ner.data.corpora.dataset import check_labelled
+from slue_ner.data.corpora.dataset import check_has_entities, check_labelled
 from slue_ner.data.loading.batch import Batch
 from slue_ner.decoding.ctc import BLANK_ID, min_frames
 from slue_ner.evaluation.score import score
@@ -70,6 +70,7 @@ class CTC(Task):
         """As ``Task.build``."""
         if self.target == "tagged":
             check_labelled(data.train)
+            check_has_entities(data.train)
         marks = self.labels if self.target == "tagged" else None
         vocabulary = data.vocabulary or characters(data.train, marks)
         encoder, report = adapted_encoder(config)

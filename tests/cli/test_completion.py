@@ -54,7 +54,6 @@ def test_commands_come_first():
         (["prepare", "slue-nel", "--mat"], ["--match"]),
         (["prepare", "jsonl", "data.jsonl", "out", "--marks", "k"], ["keep"]),
         (["lm", "train", "--order", "4", "text.txt", "--unit", ""], ["words", "characters"]),
-        (["show", "--id", "a", "b", "--label", "PL"], ["PLACE"]),
         (["show", "--id", "a", ""], []),
         (["align", "--compare", "a", ""], []),
         (["quickstart", ""], ["-h", "--help"]),

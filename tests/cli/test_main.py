@@ -146,7 +146,7 @@ def test_data_that_is_not_there_is_one_sentence(slue_ner, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     ended = slue_ner("train", "data.root=nowhere")
     assert ended.status == 1
-    assert "data.root=nowhere has no fine-tune.jsonl (splits found: none); run" in ended.err
+    assert "data.root=nowhere: no such folder; run `slue-ner prepare` first" in ended.err
 
 
 def test_a_hub_id_without_a_network_is_one_sentence(slue_ner, tiny_corpus, tmp_path, monkeypatch):

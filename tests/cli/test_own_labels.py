@@ -203,6 +203,7 @@ def test_text_ner_and_language_models_speak_them(
     asked = ["lm", "train", str(data / "fine-tune.jsonl"), "--order", "2", "--output", model]
     ended = slue_ner(*asked)
     assert ended.status == 1 and "but of medical" in ended.err
+    forget()
     assert slue_ner(*asked, "--labels", "medical").status == 0
     assert "# labels: medical" in Path(model).read_text()
 

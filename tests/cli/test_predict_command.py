@@ -160,8 +160,25 @@ def test_audio_alone_is_predicted_and_not_scored(predict, trained, slue_ner, tin
     assert ended.status == 1 and "is not known: that file is for `slue-ner predict`" in ended.err
     ended = slue_ner("align", run_dir, manifest, str(tmp_path / "timed.jsonl"))
     assert ended.status == 1 and "is not known" in ended.err
-    ended = slue_ner("lm", "train", manifest, "--target", "plain", "--output", str(tmp_path / "x"))
+    ended = slue_ner("lm", "train", manifest, "--order", "2", "--output", str(tmp_path / "x"))
     assert ended.status == 1 and "is not known" in ended.err
+
+
+def test_predictions_are_not_written_over_a_manifest(trained, slue_ner, tiny_corpus, tmp_path):
+    manifest = tmp_path / "fine-tune.jsonl"
+    shutil.copyfile(tiny_corpus / "fine-tune.jsonl", manifest)
+    before = manifest.read_bytes()
+    files = ("--manifest", str(tiny_corpus / "dev.jsonl"), "--output", str(manifest))
+    ended = slue_ner("predict", str(trained(SECONDS)), *files)
+    assert ended.status == 1 and "fine-tune.jsonl is a manifest and would be over" in ended.err
+    assert manifest.read_bytes() == before
+
+
+def test_audio_in_place_of_a_manifest_leads_to_one(trained, slue_ner, tmp_path):
+    files = ("--manifest", "talk.WAV", "--output", str(tmp_path / "p.jsonl"))
+    ended = slue_ner("predict", str(trained(SECONDS)), *files)
+    assert ended.status == 1 and "talk.WAV is audio; write lines of" in ended.err
+    assert "data/NAME/untranscribed.jsonl" in ended.err
 
 
 @pytest.fixture

@@ -126,7 +126,8 @@ def test_a_run_shows_its_own_predictions(slue_ner, files, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["gone"], "gone is a predictions file; give its manifest by --references"),
+        (["gone"], "gone: no such run folder or predictions file"),
+        (["x.jsonl"], "x.jsonl is a predictions file; give its manifest by --references"),
         (["."], ". is not a run folder: it has no config.yaml"),
         (["x.jsonl", "--references", "y.jsonl", "--split", "dev"], "--split is for a run folder"),
         (["x.jsonl", "--limit", "0"], "--limit should be at least 1, got 0"),
@@ -134,6 +135,7 @@ def test_a_run_shows_its_own_predictions(slue_ner, files, tmp_path):
 )
 def test_what_cannot_be_shown_is_one_sentence(slue_ner, monkeypatch, tmp_path, arguments, message):
     monkeypatch.chdir(tmp_path)
+    Path("x.jsonl").touch()
     ended = slue_ner("show", *arguments)
     assert ended.status == 1 and message in ended.err and ended.out == ""
 
@@ -148,3 +150,8 @@ def test_the_package_is_the_program():
         [sys.executable, "-m", "slue_ner", "--version"], capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("slue-ner ")
+
+
+def test_an_unknown_label_is_named_with_the_nearest(slue_ner, files):
+    ended = slue_ner("show", *files, "--label", "place")
+    assert ended.status == 1 and "--label place is shown nowhere; did you mean 'PLACE'" in ended.err

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from slue_ner.core.records import read_manifest, write_manifest
 from slue_ner.core.types import EntitySpan, Utterance, Word
-from slue_ner.data.corpora.dataset import check_labelled
+from slue_ner.data.corpora.dataset import check_transcribed
 from slue_ner.data.corpora.jsonl import TextRules, own_utterance, prepare_jsonl
 
 TEXT = "the eu's budget in brussels, brussels and Paris."
@@ -396,7 +396,7 @@ def test_lines_without_text_go_where_they_can_be_predicted(folder: Path) -> None
     assert not any("empty transcript" in note for note in result.warnings)
     untranscribed = read_manifest(folder / "out/untranscribed.jsonl")
     with pytest.raises(ValueError, match=r"said in 2 utterances of untranscribed\.jsonl, first x"):
-        check_labelled(untranscribed)
+        check_transcribed(untranscribed)
 
 
 def test_a_file_of_audio_alone_is_a_manifest_to_predict(folder: Path) -> None:
@@ -408,3 +408,16 @@ def test_an_entity_of_a_line_without_text_is_refused(folder: Path) -> None:
     bare = {"id": "x", "audio": "a.wav", "entities": [{"label": "GPE", "phrase": "rome"}]}
     with pytest.raises(ValueError, match="phrase 'rome' is not in the text"):
         prepare_jsonl(write(folder, bare), folder / "out")
+
+
+@pytest.mark.parametrize(
+    ("field", "ours"), [("audio_filepath", "audio"), ("transcript", "text"), ("spk", "speaker")]
+)
+def test_fields_of_other_tools_lead_to_ours(folder: Path, field: str, ours: str) -> None:
+    with pytest.raises(ValueError, match=f"unknown field '{field}'; it is '{ours}' here"):
+        prepare_jsonl(write(folder, line(**{field: "x"})), folder / "out")
+
+
+def test_a_file_in_place_of_the_folder_is_named(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"own\.jsonl is a file; name a folder"):
+        prepare_jsonl(write(folder, line()), folder / "own.jsonl")

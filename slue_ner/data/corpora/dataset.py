@@ -156,6 +156,10 @@ def check_manifests(root: str | Path, splits: Sequence[str]) -> None:
         ValueError: naming it and those there are.
     """
     folder = Path(root)
+    if folder.is_file():
+        raise ValueError(f"data.root={root} is a file; give the folder that it is in")
+    if not folder.is_dir():
+        raise ValueError(f"data.root={root}: no such folder; run `slue-ner prepare` first")
     for split in splits:
         if not (folder / f"{split}.jsonl").is_file():
             found = ", ".join(sorted(path.stem for path in folder.glob("*.jsonl"))) or "none"
@@ -191,6 +195,19 @@ def check_labelled(utterances: Sequence[Utterance]) -> None:
             f"the entities of {len(unknown)} utterances of {UNLABELLED}.jsonl, first {unknown[0]}, "
             "are not known, so they teach none; use that file as data.unlabelled of task=pretrain, "
             "as data.also_train of task=ctc_plain, or in `slue-ner lm train --target plain`"
+        )
+
+
+def check_has_entities(utterances: Sequence[Utterance]) -> None:
+    """Refuse to learn entities where there is none.
+
+    Raises:
+        ValueError: saying what this data can teach.
+    """
+    if not any(utterance.entities for utterance in utterances):
+        raise ValueError(
+            f"none of the {len(utterances)} training utterances has an entity, so none can be "
+            "learnt; label some, or train a recogniser with task=ctc_plain"
         )
 
 

@@ -438,12 +438,30 @@ def _words(words: Any) -> tuple[Word, ...] | None:
     return tuple(read)
 
 
+_ELSEWHERE = {
+    "audio_filepath": "audio",
+    "wav": "audio",
+    "path": "audio",
+    "file": "audio",
+    "transcript": "text",
+    "transcription": "text",
+    "sentence": "text",
+    "speaker_id": "speaker",
+    "spk": "speaker",
+    "utt_id": "id",
+    "type": "label",
+}
+"""What other tools call the fields."""
+
+
 def _check_keys(
     record: dict[str, Any], known: tuple[str, ...], *, required: tuple[str, ...], what: str
 ) -> None:
     for key in record:
         if key not in known:
-            raise ValueError(f"unknown {what} {key!r}; {nearest(key, known)}")
+            elsewhere = _ELSEWHERE.get(key)
+            hint = f"it is {elsewhere!r} here" if elsewhere in known else nearest(key, known)
+            raise ValueError(f"unknown {what} {key!r}; {hint}")
     for key in required:
         if key not in record:
             raise ValueError(f"{what} {key!r} is missing")

@@ -61,6 +61,8 @@ def finish_dataset(
     Raises:
         ValueError: when no audio of a split can be used, or an utterance does not fit its audio.
     """
+    if Path(out).is_file():
+        raise ValueError(f"{out} is a file; name a folder for the manifests")
     if not any(splits.values()):
         raise ValueError(f"{source['kind']}: no utterances found, so there is nothing to prepare")
     check_unique_ids(splits)
