@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from slue_ner.core.cores import num_cores
 from slue_ner.core.suggest import nearest
+from slue_ner.core.time import said_length
 from slue_ner.core.types import Progress
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def run(arguments: list[str]) -> int:
     for name, counts in prepared.splits.items():
         speakers = "" if counts.num_speakers is None else f", {counts.num_speakers} speakers"
         console.print(
-            f"{name}: {counts.num_utterances} utterances, {counts.seconds / 3600:.2f} h{speakers}, "
+            f"{name}: {counts.num_utterances} utterances, {said_length(counts.seconds)}{speakers}, "
             f"{sum(counts.num_entities.values())} entities",
             highlight=False,
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slue_ner.core.cores import num_cores
+from slue_ner.core.time import said_length
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -85,7 +86,7 @@ def make_corpus(console: Console) -> None:
         prepared = prepare_synthetic(DATA, _corpus(), progress=progress)
     for split, counts in prepared.splits.items():
         console.print(
-            f"   {split}: {counts.num_utterances} utterances, {counts.seconds / 3600:.2f} h, "
+            f"   {split}: {counts.num_utterances} utterances, {said_length(counts.seconds)}, "
             f"{counts.num_speakers} voices",
             highlight=False,
         )

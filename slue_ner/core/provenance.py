@@ -40,7 +40,8 @@ def _command() -> str:
     """What to type to have it again: what started the ranks, or the whole sweep, included."""
     if SWEEP_COMMAND in os.environ:
         return os.environ[SWEEP_COMMAND]
-    own = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    program = Path(sys.argv[0]).name
+    own = shlex.join(["slue-ner" if program == "__main__.py" else program, *sys.argv[1:]])
     if "TORCHELASTIC_RUN_ID" in os.environ:
         ranks = int(os.environ["LOCAL_WORLD_SIZE"])
         nodes = int(os.environ["WORLD_SIZE"]) // ranks

@@ -9,6 +9,13 @@ from dataclasses import dataclass
 Seconds = float
 
 
+def said_length(seconds: Seconds) -> str:
+    """How much audio there is, in the unit that suits it: ``12 s``, ``34 min``, ``5.60 h``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.2f} h"
+
+
 @dataclass(frozen=True, slots=True)
 class TimeSpan:
     """A half-open stretch of time ``[start, end)`` in seconds.

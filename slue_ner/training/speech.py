@@ -16,6 +16,7 @@ from torch import nn
 from slue_ner.core.files import write_json
 from slue_ner.core.listing import counted
 from slue_ner.core.run_files import ENCODER_FILE, VOCABULARY_FILE
+from slue_ner.core.time import said_length
 from slue_ner.core.types import Utterance
 from slue_ner.data.loading.augment import AugmentOptions
 from slue_ner.data.loading.loaders import evaluation_loader, training_loader
@@ -196,7 +197,7 @@ def built_speech(
         f"values trainable ({report.trainable_share:.1%}), all "
         f"{num_parameters - report.num_total:,} on top of it; learning rates "
         f"{_rates(config.optim, report)}; {len(train)} utterances, "
-        f"{sum(u.duration for u in train) / 3600:.2f} h; {num_symbols} symbols"
+        f"{said_length(sum(u.duration for u in train))}; {num_symbols} symbols"
     )
     files: dict[str, Callable[[Path], None]] = {}
     if vocabulary is not None:

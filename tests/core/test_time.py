@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slue_ner.core.time import FrameGrid, TimeSpan
+from slue_ner.core.time import FrameGrid, TimeSpan, said_length
 
 GRIDS = [FrameGrid(), FrameGrid(hop=640, window=880), FrameGrid(hop=160, window=400)]
 
@@ -53,3 +53,11 @@ def test_the_fewest_samples_for_some_frames_give_exactly_those(grid, num_frames)
 def test_frame_times_are_multiples_of_the_hop():
     span = FrameGrid().span(50, 100)
     assert (span.start, span.end) == (1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "0 s"), (99.4, "99 s"), (100, "2 min"), (5999, "100 min"), (6000, "1.67 h")],
+)
+def test_audio_is_counted_in_the_unit_that_suits_it(seconds, said):
+    assert said_length(seconds) == said

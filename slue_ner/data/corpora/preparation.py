@@ -144,7 +144,8 @@ def _measured(utterance: Utterance, survey: Survey) -> Utterance:
 
 def _text_warnings(splits: Mapping[str, Sequence[Utterance]]) -> list[str]:
     warnings = [
-        f"split {name} has no entity at all; there is nothing to find or to score in it"
+        f"split {name} has no entity at all; there is nothing to find or to score in it, and F1 "
+        'will be 0 (say "split" in the lines to choose what is in it)'
         for name, utterances in splits.items()
         if name not in ASIDE and not any(utterance.entities for utterance in utterances)
     ]
