@@ -160,7 +160,7 @@ def test_audio_alone_is_predicted_and_not_scored(predict, trained, slue_ner, tin
     assert ended.status == 1 and "is not known: that file is for `slue-ner predict`" in ended.err
     ended = slue_ner("align", run_dir, manifest, str(tmp_path / "timed.jsonl"))
     assert ended.status == 1 and "is not known" in ended.err
-    ended = slue_ner("lm", "train", manifest, "--order", "2", "--output", str(tmp_path / "x"))
+    ended = slue_ner("lm", "train", manifest, "--order", "2", "--output", str(tmp_path / "x.arpa"))
     assert ended.status == 1 and "is not known" in ended.err
 
 
