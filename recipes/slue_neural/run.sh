@@ -6,6 +6,7 @@
 # MINILM are whole models, by default those of the hub. A cell takes up to an hour of one core (two
 # run at once); cells in results/ are not trained again.
 set -euo pipefail
+shopt -s nullglob  # cells that are not there yet
 cd "$(dirname "$0")/../.."
 source=${SLUE_NEURAL:?set SLUE_NEURAL to the folder that holds slue-voxpopuli_fine-tune.tsv}
 text=${SLUE_TEXT:?set SLUE_TEXT to the folder that holds slue-voxpopuli_fine-tune.tsv of all of SLUE}

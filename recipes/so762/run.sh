@@ -4,6 +4,7 @@
 # WHISPER_TINY_EN and MINILM are whole models, by default those of the hub; SEEDS are those of the grid. A
 # cell takes up to an hour of one core (two run at once); cells in results/ are not trained again.
 set -euo pipefail
+shopt -s nullglob  # cells that are not there yet
 cd "$(dirname "$0")/../.."
 source=${SO762:?set SO762 to the folder that holds slue-voxpopuli_fine-tune.tsv}
 base=${WHISPER_BASE:-openai/whisper-base} tiny=${WHISPER_TINY_EN:-openai/whisper-tiny.en}
@@ -30,7 +31,7 @@ columns=run,encoder,strategy,trainable,f1,label_f1,wer,cer,seconds,hardware,comm
 slue-ner compare $results/{f,l,r,t}* --sort wer --columns $columns --into $page --block strategies
 
 slue-ner lm train $data/fine-tune.jsonl --order 4 --output $data/tagged.ngram
-for cell in full frozen frozen_linear; do recipes/with_lm.sh so762 $cell $data/tagged.ngram; done
+for cell in full reinit tiny_full frozen frozen_linear; do recipes/with_lm.sh so762 $cell $data/tagged.ngram; done
 slue-ner align runs/so762/full $data/dev.jsonl runs/so762/aligned/dev.jsonl --emissions runs/so762/full/emissions/dev
 slue-ner align --compare data/so762_timed/dev.jsonl runs/so762/aligned/dev.jsonl --into $page
 slue-ner train experiment=text_ner_small data.root=$data name=so762/text_small
