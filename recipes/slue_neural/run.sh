@@ -6,7 +6,6 @@
 # MINILM are whole models, by default those of the hub. A cell takes up to an hour of one core (two
 # run at once); cells in results/ are not trained again.
 set -euo pipefail
-shopt -s nullglob  # cells that are not there yet
 cd "$(dirname "$0")/../.."
 source=${SLUE_NEURAL:?set SLUE_NEURAL to the folder that holds slue-voxpopuli_fine-tune.tsv}
 text=${SLUE_TEXT:?set SLUE_TEXT to the folder that holds slue-voxpopuli_fine-tune.tsv of all of SLUE}
@@ -37,6 +36,11 @@ if [ ! -f $systems/full_aligned.json ]; then
   slue-ner align $runs/full $data/dev.jsonl $runs/systems/full_aligned.jsonl \
     --predictions $runs/full/predictions/dev.jsonl --emissions $runs/full/emissions/dev
   slue-ner score --references $data/dev.jsonl --predictions $runs/systems/full_aligned.jsonl --json $systems/full_aligned.json > /dev/null
+fi
+if [ ! -f $systems/tiny_full_apart.json ]; then
+  slue-ner predict $runs/tiny_full --manifest $data/dev.jsonl --emissions-from $runs/tiny_full/emissions/dev \
+    --marks-apart --output $runs/systems/tiny_full_apart.jsonl
+  slue-ner score --references $data/dev.jsonl --predictions $runs/systems/tiny_full_apart.jsonl --json $systems/tiny_full_apart.json > /dev/null
 fi
 columns=run,f1,label_f1,wer,nel_frame_f1,nel_frame_corrected_f1,nel_word_f1,nel_word_corrected_f1,hardware,commit
 slue-ner compare $systems/*.json --columns $columns --into $page --block systems

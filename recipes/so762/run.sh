@@ -4,7 +4,6 @@
 # WHISPER_TINY_EN and MINILM are whole models, by default those of the hub; SEEDS are those of the grid. A
 # cell takes up to an hour of one core (two run at once); cells in results/ are not trained again.
 set -euo pipefail
-shopt -s nullglob  # cells that are not there yet
 cd "$(dirname "$0")/../.."
 source=${SO762:?set SO762 to the folder that holds slue-voxpopuli_fine-tune.tsv}
 base=${WHISPER_BASE:-openai/whisper-base} tiny=${WHISPER_TINY_EN:-openai/whisper-tiny.en}
