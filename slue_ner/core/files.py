@@ -8,10 +8,12 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from slue_ner.core.processes import signed, this_process
 
@@ -169,6 +171,18 @@ def write_json(path: Path, value: Any) -> None:
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+
+
+def read_yaml(path: Path, load: Callable[[str], Any] = yaml.safe_load) -> Any:
+    """Read a YAML file; tags that build objects are refused.
+
+    Raises:
+        ValueError: naming the file, when it is none.
+    """
+    try:
+        return load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
 
 
 def read_json(path: Path) -> Any:

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from slue_ner.core.files import write_text
+from slue_ner.core.files import read_yaml, write_text
 from slue_ner.core.labels import (
     COMBINED,
     LABEL_SETS,
@@ -28,6 +28,7 @@ from slue_ner.core.labels import (
     LabelSet,
     label_set_for,
 )
+from slue_ner.core.lines import check_file
 from slue_ner.core.types import EntitySpan
 
 LABELS_FILE = "labels.yaml"
@@ -44,6 +45,7 @@ def read_label_set(path: Path) -> LabelSet:
     Raises:
         ValueError: naming the file and what is wrong in it.
     """
+    check_file(path)
     found = [_known(path, values) for values in _documents(path)]
     if len(found) != 1:
         raise ValueError(f"{path} should hold one label set, a name and its labels")
@@ -100,12 +102,8 @@ def _made(name: str, labels: Iterable[str]) -> LabelSet:
 
 
 def _documents(path: Path) -> list[Any]:
-    try:
-        return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise ValueError(f"{path}: no such file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    documents: list[Any] = read_yaml(path, lambda text: list(yaml.safe_load_all(text)))
+    return documents
 
 
 def _known(path: Path, values: Any) -> LabelSet:

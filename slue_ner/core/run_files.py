@@ -29,9 +29,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from slue_ner.core.files import read_json
+from slue_ner.core.files import read_json, read_yaml
 from slue_ner.core.listing import shown
 
 CONFIG_FILE = "config.yaml"
@@ -69,10 +67,7 @@ def but_holds_runs(folder: Path) -> str:
 
 def read_config(path: Path) -> dict[str, Any]:
     """Read a config, its keys as they are called now; YAML tags that build objects are refused."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    values = read_yaml(path)
     if not isinstance(values, dict):
         raise ValueError(f"{path} should hold a mapping, got {type(values).__name__}")
     if "task" not in values:

@@ -13,7 +13,6 @@ from slue_ner.core.canonical import Changes
 from slue_ner.core.canonical_records import Note, warn
 from slue_ner.core.labels import END_SYMBOL, LabelSet, label_set
 from slue_ner.core.lines import BYTE_ORDER_MARK, DAMAGED, open_unpacked
-from slue_ner.core.own_labels import know_labels_beside
 from slue_ner.core.records import read_manifest
 from slue_ner.data.corpora.dataset import check_labelled, check_transcribed
 from slue_ner.data.corpora.mark_words import listed_words
@@ -262,8 +261,7 @@ def read_sentences(
         if source.endswith((".jsonl.gz", ".json")):
             raise ValueError(f"{source}: manifests end in .jsonl and are not packed")
         if source.endswith(MANIFEST_SUFFIX):
-            know_labels_beside(Path(source))
-            sentences = _of_manifest(Path(source), options.label_set, training=training, note=note)
+            sentences = _of_manifest(Path(source), options, training=training, note=note)
         else:
             sentences = _of_text(source, note)
         for where, words in sentences:
@@ -272,9 +270,10 @@ def read_sentences(
 
 
 def _of_manifest(
-    path: Path, labels: LabelSet | None, *, training: bool, note: Note
+    path: Path, options: SentenceOptions, *, training: bool, note: Note
 ) -> Iterator[tuple[str, list[str]]]:
     utterances = read_manifest(path, note=note)
+    labels = options.label_set  # one's own is known once the manifest is read
     of_test = next((utterance for utterance in utterances if utterance.split == "test"), None)
     if training and of_test is not None:
         raise ValueError(

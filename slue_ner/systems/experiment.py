@@ -78,20 +78,21 @@ def run_experiment(values: Mapping[str, Any], run_dir: Path, *, console: Console
 def _finished(config: RunConfig, run_dir: Path, *, console: Console) -> dict[str, Any]:
     """What a finished run has reported, and the splits that are asked for beside it."""
     asked = _splits_to_report(config)
-    missing = [split for split in asked if split not in read_metrics(run_dir)["splits"]]
+    metrics: dict[str, Any] = read_metrics(run_dir)
+    missing = [split for split in asked if split not in metrics["splits"]]
     said = f"; {', '.join(missing)} is scored now" if missing else ""
     console.print(f"{run_dir} is finished already{said}", highlight=False)
     folder = RunFolder(run_dir)
-    if own_rank() == 0 and (missing or folder.holds_too_much()):
+    too_much = folder.holds_too_much()  # it was stopped between its report and this
+    if own_rank() == 0 and (missing or too_much):
         with held(run_dir):
-            if folder.holds_too_much():  # it was stopped between its report and this
+            if too_much:
                 folder.forget_training()
-            metrics: dict[str, Any] = read_metrics(run_dir)  # another process may have added one
+            metrics = read_metrics(run_dir)  # another process may have added a split
             missing = [split for split in asked if split not in metrics["splits"]]
             if missing:
                 _report(Run(folder, config), missing, metrics, console=console)
-    reported: dict[str, Any] = read_metrics(run_dir)
-    return reported
+    return metrics
 
 
 def _train_and_evaluate(config: RunConfig, run_dir: Path, *, console: Console) -> dict[str, Any]:

@@ -273,12 +273,7 @@ def holds_all(path: Path) -> bool:
     Raises:
         ValueError: naming the file when it is damaged.
     """
-    if not path.is_file():
-        return True
-    if (found := damage(path)) is not None:
-        raise ValueError(f"{path} is damaged or does not fit the model of this run: it {found}")
-    with safe_open(path, framework="pt") as file:
-        return _AS_THEY_CAME not in (file.metadata() or {})
+    return not path.is_file() or _AS_THEY_CAME not in _metadata(path)
 
 
 def load_weights(module: nn.Module, path: Path, *, vocabulary: Vocabulary | None = None) -> None:
@@ -288,11 +283,17 @@ def load_weights(module: nn.Module, path: Path, *, vocabulary: Vocabulary | None
         ValueError: naming the file when it is damaged, or belongs to another model or vocabulary.
     """
     check_written(path)
-    if (found := damage(path)) is not None:
-        raise ValueError(f"{path} is damaged or does not fit the model of this run: it {found}")
-    if vocabulary is not None:
-        _check_vocabulary(path, vocabulary)
-    rest = {} if holds_all(path) else _rest(module, path)
+    metadata = _metadata(path)
+    trained_with = metadata.get(_VOCABULARY)
+    if vocabulary is not None and trained_with not in (None, vocabulary.digest):
+        # as many symbols, but others: the text would be wrong
+        raise ValueError(
+            f"{path} was trained with other symbols than the vocabulary.json of its run holds; "
+            "put back the file that the run wrote, or copy the run again"
+        )
+    rest: dict[str, Tensor] = {}
+    if _AS_THEY_CAME in metadata:
+        rest = _rest(module, path, trained_on=metadata[_AS_THEY_CAME])
     try:
         tensors = {**load_file(path), **rest}
         module.load_state_dict(tensors, strict=True)
@@ -302,14 +303,26 @@ def load_weights(module: nn.Module, path: Path, *, vocabulary: Vocabulary | None
         ) from error
 
 
-def _rest(module: nn.Module, path: Path) -> dict[str, Tensor]:
-    """The weights that a module has from elsewhere, which must be those that it was trained on.
+def _metadata(path: Path) -> dict[str, str]:
+    """What the header of a file of weights says beside names.
+
+    Raises:
+        ValueError: naming the file when it is damaged.
+    """
+    if (found := damage(path)) is not None:
+        raise ValueError(f"{path} is damaged or does not fit the model of this run: it {found}")
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
+
+
+def _rest(module: nn.Module, path: Path, *, trained_on: str) -> dict[str, Tensor]:
+    """The weights that a module has from elsewhere, which must hash to ``trained_on``.
 
     Raises:
         ValueError: when they are others.
     """
     with safe_open(path, framework="pt") as file:
-        known, trained_on = set(file.keys()), file.metadata()[_AS_THEY_CAME]
+        known = set(file.keys())
     rest = {name: value for name, value in module.state_dict().items() if name not in known}
     if _digest(rest) != trained_on:
         raise ValueError(
@@ -327,17 +340,6 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {tuple(values.shape)} {values.dtype}".encode())
         digest.update(values.view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def _check_vocabulary(path: Path, vocabulary: Vocabulary) -> None:
-    """Refuse symbols that are not those of the weights, though as many: the text would be wrong."""
-    with safe_open(path, framework="pt") as file:
-        trained_with = (file.metadata() or {}).get(_VOCABULARY, vocabulary.digest)
-    if trained_with != vocabulary.digest:
-        raise ValueError(
-            f"{path} was trained with other symbols than the vocabulary.json of its run holds; "
-            "put back the file that the run wrote, or copy the run again"
-        )
 
 
 def _no_state(path: Any) -> ValueError:

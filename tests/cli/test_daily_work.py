@@ -11,43 +11,15 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
+from hub_rows import SCHEMA
 from text_models import save_roberta
-from transformers import Wav2Vec2FeatureExtractor, WavLMConfig, WavLMModel
+from wavlm_folder import save as save_wavlm
 
 from slue_ner.core.files import read_json
 from slue_ner.core.records import read_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMIT = "0f" * 20
-SPANS = pyarrow.struct(
-    {
-        "type": pyarrow.list_(pyarrow.string()),
-        "start": pyarrow.list_(pyarrow.int32()),
-        "length": pyarrow.list_(pyarrow.int32()),
-    }
-)
-SCHEMA = pyarrow.schema(
-    {
-        "id": pyarrow.string(),
-        "audio": pyarrow.struct({"bytes": pyarrow.binary(), "path": pyarrow.string()}),
-        "speaker_id": pyarrow.string(),
-        "normalized_text": pyarrow.string(),
-        "raw_text": pyarrow.string(),
-        "normalized_ner": SPANS,
-        "normalized_combined_ner": SPANS,
-    }
-)
-WAVLM = {
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "conv_dim": (16, 16),
-    "conv_kernel": (20, 16),
-    "conv_stride": (20, 16),
-    "num_conv_pos_embeddings": 8,
-    "num_conv_pos_embedding_groups": 4,
-}
 
 
 def commands() -> list[list[str]]:
@@ -93,9 +65,7 @@ def hub_cache(timed_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for name, of_split in rows.items():
         table = pyarrow.Table.from_pylist(of_split, schema=SCHEMA)
         pyarrow.parquet.write_table(table, data / f"{name}-00000-of-00001.parquet")
-    wavlm = cached(cache, "models", "microsoft/wavlm-base-plus")
-    WavLMModel(WavLMConfig(**WAVLM)).save_pretrained(wavlm)
-    Wav2Vec2FeatureExtractor().save_pretrained(wavlm)
+    save_wavlm(cached(cache, "models", "microsoft/wavlm-base-plus"))
     save_roberta(cached(cache, "models", "microsoft/deberta-base"), max_positions=514)
 
     def refuse(*_: Any, **__: Any) -> None:

@@ -11,23 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from transformers import Wav2Vec2FeatureExtractor, WavLMConfig, WavLMModel
+from wavlm_folder import save as save_wavlm
 
 from slue_ner.core.records import read_manifest, read_predictions
 
 ROOT = Path(__file__).resolve().parents[2]
 SECTION = (ROOT / "README.md").read_text().split("## Your own data\n")[1].split("\n## ")[0]
-TINY = {
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "conv_dim": (16, 16),
-    "conv_kernel": (20, 16),
-    "conv_stride": (20, 16),
-    "num_conv_pos_embeddings": 8,
-    "num_conv_pos_embedding_groups": 4,
-}
 
 
 def blocks(language: str) -> list[str]:
@@ -45,10 +34,7 @@ def commands() -> list[list[str]]:
 @pytest.fixture
 def tiny_wavlm(tmp_path: Path) -> Path:
     """Stands in for the hub's WavLM, which no test can download."""
-    folder = tmp_path / "wavlm"
-    WavLMModel(WavLMConfig(**TINY)).save_pretrained(folder)
-    Wav2Vec2FeatureExtractor().save_pretrained(folder)
-    return folder
+    return save_wavlm(tmp_path / "wavlm")
 
 
 @pytest.fixture

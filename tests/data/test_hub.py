@@ -12,6 +12,7 @@ import pyarrow
 import pyarrow.parquet as parquet
 import pytest
 import soundfile
+from hub_rows import SCHEMA, SPANS
 from huggingface_hub import errors
 
 from slue_ner.core.records import read_manifest
@@ -19,27 +20,6 @@ from slue_ner.data.corpora.slue_hub import prepare_slue_hub
 
 ID = "20131007-0900-PLENARY-19-en_20131007-21:26:04_{}"
 TEXT = "the eu's budget in brussels. thank you"
-SPANS = pyarrow.struct(
-    {
-        "type": pyarrow.list_(pyarrow.string()),
-        "start": pyarrow.list_(pyarrow.int32()),
-        "length": pyarrow.list_(pyarrow.int32()),
-    }
-)
-SCHEMA = pyarrow.schema(
-    {
-        "index": pyarrow.int32(),
-        "id": pyarrow.string(),
-        "audio": pyarrow.struct({"bytes": pyarrow.binary(), "path": pyarrow.string()}),
-        "speaker_id": pyarrow.string(),
-        "normalized_text": pyarrow.string(),
-        "raw_text": pyarrow.string(),
-        "raw_ner": SPANS,
-        "normalized_ner": SPANS,
-        "raw_combined_ner": SPANS,
-        "normalized_combined_ner": SPANS,
-    }
-)
 
 
 def encoded(extension: str = "ogg") -> bytes:

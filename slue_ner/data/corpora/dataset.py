@@ -189,8 +189,7 @@ def check_labelled(utterances: Sequence[Utterance]) -> None:
     Raises:
         ValueError: naming the first and what such utterances are good for.
     """
-    unknown = [utterance.id for utterance in utterances if utterance.split == UNLABELLED]
-    if unknown:
+    if unknown := _ids_of(utterances, UNLABELLED):
         raise ValueError(
             f"the entities of {len(unknown)} utterances of {UNLABELLED}.jsonl, first {unknown[0]}, "
             "are not known, so they teach none; use that file as data.unlabelled of task=pretrain, "
@@ -217,13 +216,16 @@ def check_transcribed(utterances: Sequence[Utterance]) -> None:
     Raises:
         ValueError: naming the first and what such utterances are good for.
     """
-    unknown = [utterance.id for utterance in utterances if utterance.split == UNTRANSCRIBED]
-    if unknown:
+    if unknown := _ids_of(utterances, UNTRANSCRIBED):
         raise ValueError(
             f"what is said in {len(unknown)} utterances of {UNTRANSCRIBED}.jsonl, first "
             f"{unknown[0]}, is not known: that file is for `slue-ner predict`, or data.unlabelled "
             "of task=pretrain"
         )
+
+
+def _ids_of(utterances: Sequence[Utterance], split: str) -> list[str]:
+    return [utterance.id for utterance in utterances if utterance.split == split]
 
 
 def _check_splits(splits: Mapping[str, Sequence[Utterance]]) -> None:
